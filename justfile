@@ -1,0 +1,10 @@
+# Run by people and by CI alike: see scripts/.
+
+check:
+    scripts/test
+
+build:
+    scripts/build
+
+bench:
+    scripts/bench-build
