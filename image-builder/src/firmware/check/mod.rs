@@ -1,0 +1,218 @@
+//! What each board would load from a boot partition, and every reason why it would not start.
+
+use super::{BootPartition, Config};
+
+/// A board, as the firmware tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Board {
+    /// Name in overlays, such as `pi4`.
+    pub name: &'static str,
+    filters: &'static [&'static str],
+    /// Second-stage firmware read from the card. The Pi 5's is in its EEPROM.
+    firmware: &'static [&'static str],
+    device_tree: &'static str,
+    /// Name of the kernel when `config.txt` does not say.
+    kernel: &'static str,
+}
+
+const OLD: &[&str] = &["bootcode.bin", "start.elf", "fixup.dat"];
+const NEW: &[&str] = &["start4.elf", "fixup4.dat"];
+const BOARDS: &[Board] = &[
+    Board {
+        name: "pi3",
+        filters: &["pi3"],
+        firmware: OLD,
+        device_tree: "bcm2837-rpi-3-b.dtb",
+        kernel: "kernel8.img",
+    },
+    Board {
+        name: "pi3-plus",
+        filters: &["pi3", "pi3+"],
+        firmware: OLD,
+        device_tree: "bcm2837-rpi-3-b-plus.dtb",
+        kernel: "kernel8.img",
+    },
+    Board {
+        name: "zero2w",
+        filters: &["pi02"],
+        firmware: OLD,
+        device_tree: "bcm2837-rpi-zero-2-w.dtb",
+        kernel: "kernel8.img",
+    },
+    Board {
+        name: "pi4",
+        filters: &["pi4"],
+        firmware: NEW,
+        device_tree: "bcm2711-rpi-4-b.dtb",
+        kernel: "kernel8.img",
+    },
+    Board {
+        name: "pi400",
+        filters: &["pi4", "pi400"],
+        firmware: NEW,
+        device_tree: "bcm2711-rpi-400.dtb",
+        kernel: "kernel8.img",
+    },
+    Board {
+        name: "cm4",
+        filters: &["pi4", "cm4"],
+        firmware: NEW,
+        device_tree: "bcm2711-rpi-cm4-io.dtb",
+        kernel: "kernel8.img",
+    },
+    Board {
+        name: "pi5",
+        filters: &["pi5"],
+        firmware: &[],
+        device_tree: "bcm2712-rpi-5-b.dtb",
+        kernel: "kernel_2712.img",
+    },
+];
+
+impl Board {
+    /// Finds a board by name.
+    pub fn find(name: &str) -> Option<Self> {
+        BOARDS.iter().copied().find(|board| board.name == name)
+    }
+
+    /// Returns the names of all boards.
+    pub fn names() -> Vec<&'static str> {
+        BOARDS.iter().map(|board| board.name).collect()
+    }
+}
+
+/// What a board would load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootPlan {
+    /// Name of the kernel file.
+    pub kernel: String,
+    /// Name of the initramfs file, if there is one.
+    pub initramfs: Option<String>,
+    /// The kernel's command line.
+    pub command_line: String,
+    /// Name of the device tree.
+    pub device_tree: String,
+}
+
+/// Returns what `board` would load, or every reason why it would not start.
+pub fn plan(boot: &BootPartition, board: Board) -> Result<BootPlan, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut need = |name: &str, why: &str| {
+        if boot.file(name).is_none_or(<[u8]>::is_empty) {
+            problems.push(format!("{}: {why} {name} is missing or empty", board.name));
+        }
+    };
+    for name in board.firmware {
+        need(name, "the firmware file");
+    }
+    let text = String::from_utf8_lossy(boot.file("config.txt").unwrap_or_default()).into_owned();
+    need("config.txt", "the configuration");
+    let config = Config::parse(&text, board.filters);
+    let kernel = config.get("kernel").unwrap_or(board.kernel).to_owned();
+    need(&kernel, "the kernel");
+    let initramfs = config
+        .get("initramfs")
+        .and_then(|value| value.split_whitespace().next())
+        .map(str::to_owned);
+    if let Some(name) = &initramfs {
+        need(name, "the initramfs");
+    }
+    let device_tree = config
+        .get("device_tree")
+        .unwrap_or(board.device_tree)
+        .to_owned();
+    need(&device_tree, "the device tree");
+    let command_file = config.get("cmdline").unwrap_or("cmdline.txt").to_owned();
+    need(&command_file, "the command line");
+    let command_text =
+        String::from_utf8_lossy(boot.file(&command_file).unwrap_or_default()).into_owned();
+    let command_line = command_text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    if command_text.trim_end().lines().count() > 1 {
+        problems.push(format!(
+            "{}: {command_file} has more than one line: all but the first are ignored",
+            board.name
+        ));
+    }
+    if let Some(line) = Config::overlong(&text) {
+        problems.push(format!(
+            "{}: line {line} of config.txt is too long: the firmware cuts it",
+            board.name
+        ));
+    }
+    if config.get("arm_64bit") != Some("1") {
+        problems.push(format!(
+            "{}: config.txt does not set arm_64bit=1: the kernel would be started in 32-bit mode",
+            board.name
+        ));
+    }
+    if let Some(bytes) = boot.file(&kernel)
+        && !is_kernel(bytes)
+    {
+        problems.push(format!("{}: {kernel} is no arm64 kernel image", board.name));
+    }
+    problems.extend(
+        check_root(boot, &command_line).map(|problem| format!("{}: {problem}", board.name)),
+    );
+    if problems.is_empty() {
+        Ok(BootPlan {
+            kernel,
+            initramfs,
+            command_line,
+            device_tree,
+        })
+    } else {
+        Err(problems)
+    }
+}
+
+/// Checks all named boards and returns every problem.
+pub fn check(boot: &BootPartition, boards: &[String]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for name in boards {
+        match Board::find(name) {
+            None => problems.push(format!(
+                "the firmware model knows no board “{name}” (it knows {})",
+                Board::names().join(", ")
+            )),
+            Some(board) => problems.extend(plan(boot, board).err().unwrap_or_default()),
+        }
+    }
+    problems
+}
+
+/// "ARM\x64" at 56 (Linux: Documentation/arch/arm64/booting.rst), plain or in gzip.
+fn is_kernel(bytes: &[u8]) -> bool {
+    bytes.get(56..60) == Some(b"ARM\x64") || bytes.starts_with(&[0x1f, 0x8b])
+}
+
+fn check_root(boot: &BootPartition, command_line: &str) -> Option<String> {
+    let Some(root) = command_line
+        .split(' ')
+        .find_map(|word| word.strip_prefix("root="))
+    else {
+        return Some("the command line has no root=".to_owned());
+    };
+    let Some(id) = root.strip_prefix("PARTUUID=") else {
+        return Some(format!(
+            "root={root} is not a PARTUUID: it would depend on the kind of disk"
+        ));
+    };
+    let expected = format!("{:08x}-", boot.table.signature);
+    let number = id
+        .strip_prefix(&expected)
+        .and_then(|number| number.parse::<usize>().ok());
+    match number {
+        Some(number) if number >= 1 && number <= boot.table.partitions.len() => None,
+        _ => Some(format!(
+            "root={root} names no partition of this disk (its ids begin with {expected})"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! What a build hands out: compressed image, block map, hashes, manifest, bills of materials.
+
+pub mod compress;
+pub mod bmap;
+pub mod licence;
+pub mod sbom;
+pub mod imager;
+pub mod report;

@@ -1,0 +1,246 @@
+//! The contents page: one call a stage, from recipe to outputs.
+
+mod keys;
+mod stages;
+mod publish;
+mod upkeep;
+
+use std::path::{Path, PathBuf};
+
+use content_digest::Sha256Digest;
+
+use crate::agent_package::AgentError;
+use crate::download::{DownloadError, Downloader};
+use crate::event::{self, Event, Sink};
+use crate::lock::{Lock, LockError};
+use crate::outputs::report::BuildReport;
+use crate::recipe::Recipe;
+use crate::sandbox::SandboxError;
+use crate::store::{Store, StoreError, Wait};
+use crate::vault::{Vault, VaultError};
+use crate::worker::base::Emulation;
+use crate::{Host, agent_package};
+
+pub use keys::{Keys, Plan, PlannedStep};
+pub use publish::{OutputFile, verify_folder};
+pub use stages::unpacked_tree;
+pub use upkeep::{clear_cache, collect_garbage, shell};
+
+/// What is built, and how.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// Folder for outputs: `<out>/<recipe>/<version>/`.
+    pub out: PathBuf,
+    /// A lock to use instead of resolving afresh.
+    pub lock: Option<PathBuf>,
+    /// Native programs or not.
+    pub emulation: Emulation,
+}
+
+/// What a build made.
+#[derive(Debug)]
+pub struct Built {
+    /// Folder of the outputs.
+    pub folder: PathBuf,
+    /// The compressed image.
+    pub image: PathBuf,
+    /// Digest of the manifest: the candidate's name.
+    pub candidate: Sha256Digest,
+    /// Files with their digests.
+    pub files: Vec<OutputFile>,
+    /// Whether everything was there already.
+    pub up_to_date: bool,
+    /// Times.
+    pub report: BuildReport,
+}
+
+/// A build failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The lock could not be made or read.
+    #[error("cannot lock the packages")]
+    Lock(#[from] LockError),
+    /// The cache cannot be used.
+    #[error("cannot use the cache")]
+    Store(#[from] StoreError),
+    /// Packages could not be had.
+    #[error("cannot get the packages")]
+    Vault(#[from] VaultError),
+    /// The HTTP client failed.
+    #[error("cannot download")]
+    Download(#[from] DownloadError),
+    /// The agent could not be built.
+    #[error("cannot build the agent")]
+    Agent(#[from] AgentError),
+    /// A worker failed.
+    #[error("{step} failed")]
+    Worker {
+        /// Which step.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: SandboxError,
+    },
+    /// The image would not start on a board that it is for.
+    #[error("the image would not start on every board:\n  {}", problems.join("\n  "))]
+    Firmware {
+        /// Every reason.
+        problems: Vec<String>,
+    },
+    /// The boot partition cannot be read back.
+    #[error("cannot read the image back")]
+    ReadBack(#[source] crate::firmware::FirmwareError),
+    /// A file cannot be read or written.
+    #[error("cannot write the outputs")]
+    Io(#[from] std::io::Error),
+}
+
+/// Opens the cache, waiting for another build if there is one, and clears what broken builds left.
+pub fn open_store(host: &Host) -> Result<Store, BuildError> {
+    let store = Store::open(&host.cache, Wait::Patiently)?;
+    let leftovers = store.leftovers();
+    if !leftovers.is_empty() {
+        stages::remove(host, leftovers)?;
+    }
+    Ok(store)
+}
+
+/// Makes or reads the lock for a recipe.
+pub fn lock(recipe: &Recipe, host: &Host, file: Option<&Path>) -> Result<Lock, LockError> {
+    match file {
+        Some(file) => Lock::read_for(file, recipe, host),
+        None => Lock::resolve(recipe, host),
+    }
+}
+
+/// Says what a build would do, and why.
+pub fn plan(recipe: &Recipe, host: &Host, options: &BuildOptions) -> Result<Plan, BuildError> {
+    let lock = lock(recipe, host, options.lock.as_deref())?;
+    let keys = Keys::of(recipe, host, &lock, options.emulation)?;
+    Ok(Plan::of(recipe, host, &lock, &keys, options))
+}
+
+/// Builds the image with all its outputs.
+pub fn build(
+    recipe: &Recipe,
+    host: &Host,
+    options: &BuildOptions,
+    sink: Sink<'_>,
+) -> Result<Built, BuildError> {
+    let started = std::time::Instant::now();
+    let mut report = BuildReport {
+        emulation: emulation_name(host, options.emulation).into(),
+        ..BuildReport::default()
+    };
+    let mut recording = |event: Event| {
+        report.record(&event);
+        sink(event);
+    };
+    let sink: Sink<'_> = &mut recording;
+
+    let lock = event::step(sink, "lock", |_| {
+        lock(recipe, host, options.lock.as_deref())
+    })?;
+    let keys = Keys::of(recipe, host, &lock, options.emulation)?;
+    if let Some(built) = publish::find(recipe, host, &keys, options) {
+        return Ok(built);
+    }
+    let store = open_store(host)?;
+    let vault = Vault::new(host);
+    let downloader = Downloader::new()?;
+    let needed = keys.needed_packages(host, &lock);
+    event::step(sink, "packages", |sink| {
+        vault.fill(host, &downloader, &needed, sink)
+    })?;
+    let tools = stages::unpacked_tree(host, &store, &vault, "tools", &lock.tools, sink)?;
+    let base = stages::base(
+        host,
+        &store,
+        &vault,
+        &lock,
+        &keys,
+        &tools,
+        options.emulation,
+        sink,
+    )?;
+    let agent = match keys.agent {
+        Some(_) => Some(stages::agent(
+            recipe, host, &store, &vault, &lock, &keys, sink,
+        )?),
+        None => None,
+    };
+    let initramfs = stages::initramfs(
+        recipe,
+        host,
+        &store,
+        &lock,
+        &keys,
+        &tools,
+        &base,
+        options.emulation,
+        sink,
+    )?;
+    let slow_scripts = stages::slow_scripts(&base);
+    let image = stages::image(
+        &stages::Inputs {
+            recipe,
+            host,
+            store: &store,
+            lock: &lock,
+            keys: &keys,
+            tools: &tools,
+            base: &base,
+        },
+        agent.as_deref(),
+        &initramfs,
+        options.emulation,
+        sink,
+    )?;
+    event::step(sink, "check boot", |_| {
+        publish::check_boot(recipe, &image.file)
+    })?;
+    let outputs = publish::Outputs {
+        recipe,
+        host,
+        lock: &lock,
+        keys: &keys,
+        base: &base,
+        agent: agent.as_deref(),
+        image: &image,
+    };
+    let mut built = event::step(sink, "outputs", |sink| {
+        outputs.publish(&store, options, sink)
+    })?;
+    report.slow_scripts = slow_scripts;
+    report.total_seconds = started.elapsed().as_secs_f64();
+    crate::store::write_atomically(
+        &built.folder.join("build-report.json"),
+        report.to_json().as_bytes(),
+    )?;
+    built.report = report;
+    Ok(built)
+}
+
+fn emulation_name(host: &Host, emulation: Emulation) -> &'static str {
+    match emulation {
+        _ if host.architecture == crate::lock::TARGET => "native",
+        Emulation::Accelerated => "accelerated",
+        Emulation::Strict => "strict",
+    }
+}
+
+/// Builds the agent's key, or says why there is none.
+fn agent_key(
+    recipe: &Recipe,
+    host: &Host,
+    lock: &Lock,
+) -> Result<Option<Sha256Digest>, BuildError> {
+    if !recipe.agent {
+        return Ok(None);
+    }
+    Ok(Some(agent_package::key(
+        &recipe.project,
+        lock,
+        host.rust.as_ref(),
+    )?))
+}
