@@ -1,0 +1,98 @@
+//! The claim code: until somebody owns the device, whoever reads this code from its console may.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+const FILE: &str = "claim-code";
+/// Letters and digits that are not mistaken for one another on a small screen.
+const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+/// Groups of four characters; five bits each make 60 bits, beyond guessing over a network.
+const GROUPS: usize = 3;
+
+/// A one-time code. It is shown on the console on purpose, and nowhere else.
+#[derive(Clone)]
+pub struct ClaimCode(String);
+
+/// The code cannot be made or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Reading or writing failed.
+    #[error("cannot keep the claim code")]
+    Io(#[source] io::Error),
+    /// The kernel gives no random numbers.
+    #[error("no random numbers for the claim code")]
+    Random,
+}
+
+impl ClaimCode {
+    /// Loads the code, or makes one if there is none.
+    pub fn load_or_make(folder: &Path) -> Result<Self, ClaimError> {
+        let file = folder.join(FILE);
+        match fs_err::read_to_string(&file) {
+            Ok(text) if !text.trim().is_empty() => return Ok(Self(text.trim().to_owned())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ClaimError::Io(error));
+            }
+            _ => {}
+        }
+        let mut random = [0; GROUPS * 4];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_unspecified| ClaimError::Random)?;
+        let letters: Vec<u8> = random
+            .iter()
+            .map(|byte| ALPHABET[usize::from(byte % 32)])
+            .collect();
+        let groups: Vec<&str> = letters
+            .chunks(4)
+            .map(|group| std::str::from_utf8(group).expect("ASCII"))
+            .collect();
+        let code = groups.join("-");
+        fs_err::create_dir_all(folder).map_err(ClaimError::Io)?;
+        crate::identity::write_durably(&file, code.as_bytes()).map_err(ClaimError::Io)?;
+        Ok(Self(code))
+    }
+
+    /// Returns the code, for the console.
+    pub fn for_console(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClaimCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClaimCode(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_kept_readable_and_never_printed_by_accident() {
+        let folder = tempfile::tempdir().unwrap();
+        let code = ClaimCode::load_or_make(folder.path()).unwrap();
+        assert_eq!(
+            ClaimCode::load_or_make(folder.path())
+                .unwrap()
+                .for_console(),
+            code.for_console()
+        );
+        assert_eq!(code.for_console().len(), 14);
+        assert!(
+            code.for_console()
+                .bytes()
+                .all(|b| b == b'-' || ALPHABET.contains(&b))
+        );
+        assert_eq!(format!("{code:?}"), "ClaimCode(…)");
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(
+            ClaimCode::load_or_make(other.path()).unwrap().for_console(),
+            code.for_console()
+        );
+    }
+}

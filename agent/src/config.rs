@@ -1,0 +1,66 @@
+//! Settings of the agent: each part's own settings in one file. Every key has a default that works.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    /// Address and port of HTTPS.
+    pub listen: SocketAddr,
+    /// Folder for the device's key, certificate and claim.
+    pub state: PathBuf,
+    /// Most connections at a time: bounds memory under a flood.
+    pub connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], 443)),
+            state: "/var/lib/bakelite-agent".into(),
+            connections: 256,
+        }
+    }
+}
+
+/// The settings cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there but cannot be read.
+    #[error("cannot read the settings")]
+    Read(#[source] std::io::Error),
+    /// The file is malformed.
+    #[error("the settings are malformed")]
+    Parse(#[source] Box<toml::de::Error>),
+}
+
+impl Config {
+    /// Reads the settings; a missing file means the defaults.
+    pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
+        match fs_err::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Parse(Box::new(error))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(ConfigError::Read(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_means_the_defaults_and_an_unknown_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.toml");
+        assert_eq!(Config::load(&file).unwrap().listen.port(), 443);
+        fs_err::write(&file, "listen = \"127.0.0.1:8443\"\n").unwrap();
+        assert_eq!(Config::load(&file).unwrap().listen.port(), 8443);
+        fs_err::write(&file, "lisen = \"x\"\n").unwrap();
+        assert!(Config::load(&file).is_err());
+    }
+}
