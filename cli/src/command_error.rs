@@ -1,0 +1,144 @@
+//! Errors as people see them: causes, a hint, and the exit status.
+
+use std::error::Error;
+use std::io;
+
+use image_builder::boot::BootError;
+use image_builder::diff::DiffError;
+use image_builder::pipeline::BuildError;
+use image_builder::recipe::Problems;
+use image_builder::worker::chain;
+
+/// The request failed.
+pub(crate) const FAILED: u8 = 1;
+/// The command line or the recipe is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// Verification failed.
+pub(crate) const NOT_VERIFIED: u8 = 3;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("{text}")]
+    Usage { text: String },
+    #[error("{0}")]
+    Recipe(Problems),
+    #[error("the build failed")]
+    Build(#[source] BuildError),
+    #[error("the machine could not be booted")]
+    Boot(#[source] BootError),
+    #[error("the builds cannot be compared")]
+    Diff(#[source] DiffError),
+    #[error("verification failed:\n  {}", problems.join("\n  "))]
+    NotVerified { problems: Vec<String> },
+    #[error("cannot {what}")]
+    Io {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl CommandError {
+    pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::Recipe(_) => USAGE,
+            Self::Build(_) | Self::Boot(_) | Self::Diff(_) | Self::Io { .. } => FAILED,
+            Self::NotVerified { .. } => NOT_VERIFIED,
+        }
+    }
+
+    /// Returns the error and its causes; a worker's causes come as text.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        let mut causes = chain(self);
+        let mut next: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if let Some(sandbox) = error.downcast_ref::<image_builder::sandbox::SandboxError>() {
+                causes.extend(sandbox.inner_causes().iter().cloned());
+            }
+            next = error.source();
+        }
+        causes
+    }
+
+    /// Returns what to do.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        let causes = self.causes().join("\n");
+        let hints = [
+            (
+                "subordinate ids",
+                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+            ),
+            ("newuidmap failed", "install the package uidmap"),
+            ("newgidmap failed", "install the package uidmap"),
+            (
+                "has no standard library for",
+                "run: rustup target add aarch64-unknown-linux-gnu",
+            ),
+            (
+                "no Rust compiler",
+                "install Rust with rustup, or take the overlay kvm-agent out of the recipe",
+            ),
+            (
+                "does not fit the recipe",
+                "run “bakelite lock” again, and look at what changed",
+            ),
+            (
+                "is gone: neither the vault",
+                "run “bakelite lock” again to take the version that the archive has now",
+            ),
+            (
+                "rolled back",
+                "try another mirror (--mirror); if the archive really went back, remove indexes/ from the cache",
+            ),
+            (
+                "the release expired",
+                "check this machine's clock, then try another mirror (--mirror)",
+            ),
+            (
+                "No space left on device",
+                "free some room, or use another folder (--cache, --out); “bakelite cache gc” removes old results",
+            ),
+            (
+                "cannot make its namespaces",
+                "unprivileged user namespaces are switched off: see “bakelite doctor”",
+            ),
+            (
+                "cannot download",
+                "check the network; --mirror chooses another mirror",
+            ),
+        ];
+        hints
+            .into_iter()
+            .find(|(text, _)| causes.contains(text))
+            .map(|(_, hint)| hint)
+    }
+}
+
+impl From<Problems> for CommandError {
+    fn from(problems: Problems) -> Self {
+        Self::Recipe(problems)
+    }
+}
+
+impl From<BuildError> for CommandError {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+impl From<BootError> for CommandError {
+    fn from(error: BootError) -> Self {
+        Self::Boot(error)
+    }
+}
+
+impl From<DiffError> for CommandError {
+    fn from(error: DiffError) -> Self {
+        Self::Diff(error)
+    }
+}
