@@ -1,0 +1,16 @@
+//! What crosses rooms. One binary; `tidy` holds that no file here is forgotten.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+mod tidy;
+mod archive;
+mod vault;
+mod hostile;
+mod recipe;
+mod image;
+mod tree;
+mod own_packages;
+mod raspios;
+mod boot;
+mod reproducible;
+mod solver;

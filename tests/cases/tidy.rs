@@ -1,0 +1,127 @@
+//! House rules that a tool can check.
+
+use std::path::{Path, PathBuf};
+
+use bakelite_tests::bakelite::{root, tool};
+
+fn tracked(pattern: &str) -> Vec<PathBuf> {
+    let root = root();
+    let (good, text) = tool(
+        "git",
+        &[
+            "-C",
+            root.to_str().unwrap(),
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            pattern,
+        ],
+    );
+    assert!(good, "{text}");
+    text.lines()
+        .map(|line| root.join(line))
+        .filter(|path| path.is_file())
+        .collect()
+}
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let list = fs_err::read_to_string(root().join("tests/cases/main.rs")).unwrap();
+    for file in tracked("tests/cases/*.rs") {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(
+            name == "main" || list.contains(&format!("mod {name};")),
+            "{name}.rs is not in main.rs"
+        );
+    }
+}
+
+#[test]
+fn no_source_file_grows_past_800_lines() {
+    for file in tracked("*.rs") {
+        let lines = fs_err::read_to_string(&file).unwrap().lines().count();
+        assert!(lines <= 800, "{} has {lines} lines", file.display());
+    }
+}
+
+#[test]
+fn scripts_stay_small() {
+    for file in tracked("scripts/*") {
+        let lines = fs_err::read_to_string(&file).unwrap().lines().count();
+        assert!(
+            lines <= 80,
+            "{} has {lines} lines: what is long belongs into Rust",
+            file.display()
+        );
+    }
+}
+
+/// Which rooms a room may use (ARCHITECTURE.md).
+#[test]
+fn rooms_use_only_the_rooms_they_may() {
+    let allowed: &[(&str, &[&str])] = &[
+        ("formats/content-digest", &[]),
+        ("formats/artifact-manifest", &["content-digest"]),
+        ("image-builder/apt", &["content-digest"]),
+        (
+            "image-builder",
+            &["apt-repository", "artifact-manifest", "content-digest"],
+        ),
+        ("agent", &[]),
+        (
+            "cli",
+            &["artifact-manifest", "content-digest", "image-builder"],
+        ),
+    ];
+    let rooms = [
+        "content-digest",
+        "artifact-manifest",
+        "apt-repository",
+        "image-builder",
+        "bakelite-agent",
+        "bakelite",
+    ];
+    for (folder, may_use) in allowed {
+        let text = fs_err::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let dependencies = text.split("[dependencies]").nth(1).unwrap();
+        for room in rooms {
+            let used = dependencies
+                .lines()
+                .any(|line| line.starts_with(&format!("{room}.workspace")));
+            assert!(!used || may_use.contains(&room), "{folder} uses {room}");
+        }
+    }
+}
+
+#[test]
+fn no_file_names_a_place_of_one_machine() {
+    let own = ["/work", "/farm"].map(|place| format!("{place}/"));
+    for file in tracked("*") {
+        let text = String::from_utf8_lossy(&fs_err::read(&file).unwrap()).into_owned();
+        assert!(
+            !own.iter().any(|place| text.contains(place)),
+            "{}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn every_document_link_leads_somewhere() {
+    for file in tracked("*.md") {
+        let text = fs_err::read_to_string(&file).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let target = link.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = file.parent().unwrap_or(Path::new(".")).join(target);
+            assert!(path.exists(), "{}: {link}", file.display());
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The tree of packages against others' work: mmdebstrap's tree of the same packages, and our own
+//! with everything emulated. `docs/verification.md` lists the differences with their reasons.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use bakelite_tests::bakelite::{cache, outputs, root, run, text, tool};
+use content_digest::Sha256Digest;
+use image_builder::lock::Lock;
+use image_builder::pipeline::Keys;
+use image_builder::worker::base::Emulation;
+
+/// Paths that mmdebstrap's tree and ours may differ in, and why. A trailing `/*` means all below.
+const AGAINST_MMDEBSTRAP: &[(&str, &str)] = &[
+    (
+        "/dev/*",
+        "mmdebstrap makes device nodes; the kernel makes them on the device",
+    ),
+    (
+        "/boot/firmware/*",
+        "raspi-firmware's hook reads the build machine; we write the boot partition ourselves",
+    ),
+    ("/boot/initrd.img-*", "made once, after the overlays"),
+    ("/etc/apt/apt.conf.d/99mmdebstrap", "mmdebstrap's own"),
+    (
+        "/etc/apt/sources.list",
+        "mmdebstrap's own; ours come with the overlays",
+    ),
+    (
+        "/etc/apt/sources.list.d/*",
+        "mmdebstrap's own; ours come with the overlays",
+    ),
+    ("/etc/fstab", "mmdebstrap's own; ours comes with the recipe"),
+    ("/etc/hostname", "the build machine's"),
+    ("/etc/resolv.conf", "the build machine's"),
+    (
+        "/etc/passwd",
+        "ids are given in the order of scripts; apt orders some otherwise",
+    ),
+    ("/etc/passwd-", "as above"),
+    ("/etc/group", "as above"),
+    ("/etc/group-", "as above"),
+    (
+        "/etc/shadow",
+        "as above, and the day of the last password change",
+    ),
+    ("/etc/shadow-", "as above"),
+    ("/etc/gshadow", "as above"),
+    ("/etc/gshadow-", "as above"),
+    (
+        "/usr/bin/ssh-agent",
+        "belongs to a group whose number differs, as above",
+    ),
+    (
+        "/usr/lib/dbus-1.0/dbus-daemon-launch-helper",
+        "belongs to a group whose number differs, as above",
+    ),
+    ("/etc/machine-id", "made on the device"),
+    ("/etc/ssh/ssh_host_*", "made on the device"),
+    ("/run/*", "a memory file system on the device"),
+    ("/var/cache/apt/*", "apt did not run in our tree"),
+    ("/var/lib/apt/*", "apt did not run in our tree"),
+    ("/var/log/*", "logs of the build"),
+    (
+        "/var/cache/debconf/config.dat",
+        "names of owners depend on how debconf was started",
+    ),
+    ("/var/cache/debconf/*-old", "backups"),
+    ("/var/cache/ldconfig/aux-cache", "made anew when needed"),
+    ("/var/lib/dpkg/*-old", "backups"),
+    (
+        "/var/lib/dpkg/arch",
+        "mmdebstrap names the architecture; dpkg knows it",
+    ),
+    ("/var/lib/dpkg/available", "for dselect; empty"),
+    ("/var/lib/dpkg/status", "order of the packages"),
+    ("/var/lib/dpkg/triggers/File", "order of the lines"),
+];
+/// Paths that the emulated and the accelerated tree may differ in.
+const AGAINST_STRICT: &[(&str, &str)] = &[];
+
+#[derive(Debug, PartialEq, Eq)]
+struct Facts {
+    kind: u32,
+    mode: u32,
+    owner: (u32, u32),
+    contents: String,
+}
+
+fn facts(tree: &Path) -> BTreeMap<String, Facts> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![tree.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let data = fs_err::symlink_metadata(&path).unwrap();
+            let contents = if data.is_symlink() {
+                fs_err::read_link(&path).unwrap().display().to_string()
+            } else if data.is_file() {
+                Sha256Digest::of_file(&path).unwrap().0.to_string()
+            } else {
+                String::new()
+            };
+            if data.is_dir() {
+                folders.push(path.clone());
+            }
+            let name = format!("/{}", path.strip_prefix(tree).unwrap().display());
+            let mode = if data.is_symlink() {
+                0
+            } else {
+                data.mode() & 0o7777
+            };
+            found.insert(
+                name,
+                Facts {
+                    kind: data.mode() & 0o170_000,
+                    mode,
+                    owner: (data.uid(), data.gid()),
+                    contents,
+                },
+            );
+        }
+    }
+    found
+}
+
+fn is_listed(path: &str, list: &[(&str, &str)]) -> bool {
+    list.iter()
+        .any(|(pattern, _)| match pattern.split_once('*') {
+            Some((start, end)) => path.starts_with(start) && path.ends_with(end),
+            None => path == *pattern,
+        })
+}
+
+/// Returns every difference that is not listed.
+fn differences(ours: &Path, other: &Path, list: &[(&str, &str)]) -> Vec<String> {
+    let (ours, other) = (facts(ours), facts(other));
+    assert!(
+        ours.len() > 10_000,
+        "the tree has only {} entries",
+        ours.len()
+    );
+    let mut found = Vec::new();
+    for path in ours
+        .keys()
+        .chain(other.keys().filter(|path| !ours.contains_key(*path)))
+    {
+        if ours.get(path) != other.get(path) && !is_listed(path, list) {
+            found.push(format!(
+                "{path}: ours {:?}, theirs {:?}",
+                ours.get(path),
+                other.get(path)
+            ));
+        }
+    }
+    found
+}
+
+fn capabilities(tree: &Path) -> Vec<String> {
+    let (good, text) = tool("/usr/sbin/getcap", &["-r", tree.to_str().unwrap()]);
+    assert!(good, "{text}");
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|line| line.replace(tree.to_str().unwrap(), ""))
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn lock() -> PathBuf {
+    outputs("kvm").join("kvm-0.1.0.lock")
+}
+
+/// Returns the base tree and the initramfs that a build with this kind of emulation made.
+fn made(emulation: Emulation) -> (PathBuf, PathBuf) {
+    let recipe = image_builder::recipe::load(&root().join("recipes/kvm.toml")).unwrap();
+    let lock = Lock::read(&lock()).unwrap();
+    // The agent has no part in these keys.
+    let recipe = image_builder::Recipe {
+        agent: false,
+        ..recipe
+    };
+    let host = image_builder::Host {
+        architecture: "amd64".into(),
+        cache: cache().into(),
+        executable: bakelite_tests::bakelite::program(),
+        threads: 2,
+        now: 0,
+        mirrors: image_builder::mirror::Mirrors::default(),
+        rust: None,
+    };
+    let keys = Keys::of(&recipe, &host, &lock, emulation).unwrap();
+    let tree = host.cache_folder("trees").join(keys.base.short());
+    (
+        tree,
+        host.cache_folder("results")
+            .join(keys.initramfs.short())
+            .join("initrd.img"),
+    )
+}
+
+#[test]
+fn mmdebstrap_makes_the_same_tree() {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let script = root().join("tests/mmdebstrap.sh");
+    let vault = format!("{}/vault", cache());
+    let (good, text) = tool(
+        "bash",
+        &[
+            script.to_str().unwrap(),
+            &vault,
+            lock().to_str().unwrap(),
+            folder.path().to_str().unwrap(),
+        ],
+    );
+    assert!(good, "{text}");
+    let (ours, _) = made(Emulation::Accelerated);
+    let theirs = folder.path().join("tree");
+    let found = differences(&ours, &theirs, AGAINST_MMDEBSTRAP);
+    assert!(
+        found.is_empty(),
+        "{} differences:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+    let capabilities = (capabilities(&ours), capabilities(&theirs));
+    assert_eq!(capabilities.0, capabilities.1);
+}
+
+#[test]
+fn emulating_everything_makes_the_same_tree() {
+    let out = tempfile::tempdir().unwrap();
+    let output = run(&[
+        "build",
+        "recipes/kvm.toml",
+        "--strict-emulation",
+        "--lock",
+        lock().to_str().unwrap(),
+        "--out",
+        out.path().to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", text(&output));
+    let (accelerated, initramfs) = made(Emulation::Accelerated);
+    let (strict, strict_initramfs) = made(Emulation::Strict);
+    let found = differences(&accelerated, &strict, AGAINST_STRICT);
+    assert!(
+        found.is_empty(),
+        "{} differences:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+    assert_eq!(
+        Sha256Digest::of_file(&initramfs).unwrap(),
+        Sha256Digest::of_file(&strict_initramfs).unwrap()
+    );
+    assert_eq!(capabilities(&accelerated), capabilities(&strict));
+}

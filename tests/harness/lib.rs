@@ -1,0 +1,7 @@
+//! The test world: bakelite in a clean environment, Debian packages made to order, and a signed
+//! mirror on loopback that misbehaves on command.
+
+pub mod bakelite;
+pub mod package;
+pub mod archive;
+pub mod mirror;
