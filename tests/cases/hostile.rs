@@ -172,31 +172,32 @@ fn a_decompression_bomb_is_stopped() {
 
 #[test]
 fn two_packages_with_one_file_are_told_apart_from_a_replacement() {
-    let one = PackageBuilder::new("one").file("./usr/share/x", b"1");
-    let two = PackageBuilder::new("two").file("./usr/share/x", b"2");
+    // Enough files that both threads meet at some of them.
+    let package = |name: &str| {
+        (0..500).fold(PackageBuilder::new(name), |package, number| {
+            package.file(&format!("./usr/share/x/{number}"), name.as_bytes())
+        })
+    };
     let error = World::new()
-        .unpack(&[("one", one.clone()), ("two", two.clone())])
+        .unpack(&[("one", package("one")), ("two", package("two"))])
         .unwrap_err();
     assert!(error.contains("neither replaces the other"), "{error}");
     for order in [["one", "two"], ["two", "one"]] {
         let world = World::new();
-        let replacing = two.clone().field("Replaces", "one");
         let packages = order.map(|name| {
-            (
-                name,
-                if name == "two" {
-                    replacing.clone()
-                } else {
-                    one.clone()
-                },
-            )
+            let package = package(name);
+            if name == "two" {
+                (name, package.field("Replaces", "one"))
+            } else {
+                (name, package)
+            }
         });
         world.unpack(&packages).unwrap();
-        assert_eq!(
-            fs_err::read(world.tree().join("usr/share/x")).unwrap(),
-            b"2",
-            "{order:?}"
-        );
+        for number in 0..500 {
+            let path = world.tree().join(format!("usr/share/x/{number}"));
+            let found = fs_err::read_to_string(path).unwrap();
+            assert_eq!(found, "two", "{order:?}, file {number}");
+        }
     }
 }
 

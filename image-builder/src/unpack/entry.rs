@@ -67,6 +67,31 @@ struct Owner {
     mode: u32,
 }
 
+/// The package that has a file.
+#[derive(Debug)]
+pub(super) struct FileOwner {
+    number: usize,
+    /// Its thread is at it just now.
+    is_writing: bool,
+}
+
+/// The right to write a file, given back when dropped: whoever replaces the file waits until then.
+struct Claim<'a> {
+    tree: &'a Tree,
+    path: &'a Path,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut owners = self.tree.owners.lock().expect("no panic while held");
+        if let Some(owner) = owners.get_mut(self.path) {
+            owner.is_writing = false;
+        }
+        drop(owners);
+        self.tree.written.notify_all();
+    }
+}
+
 impl Tree {
     /// Makes the entry and returns its path as dpkg lists it.
     pub(super) fn make<R: Read>(
@@ -106,9 +131,9 @@ impl Tree {
             return Ok(listed);
         }
         let target = self.diverted(number, &path);
-        if !self.claim(number, &target)? {
+        let Some(_claim) = self.claim(number, &target)? else {
             return Ok(listed);
-        }
+        };
         if kind.is_file() || kind.is_contiguous() {
             make_file(self, &target, entry, owner, mtime)?;
         } else if kind.is_symlink() {
@@ -136,27 +161,39 @@ impl Tree {
         }
     }
 
-    /// Records the owner of a file. Returns whether the file is this package's to write.
-    fn claim(&self, number: usize, path: &Path) -> Result<bool, EntryError> {
-        let mut owners = self.owners.lock().expect("no panic while held");
-        let Some(other) = owners.insert(path.to_owned(), number) else {
-            return Ok(true);
-        };
+    /// Records the owner of a file and returns the right to write it; none if the file stays as it is.
+    fn claim<'a>(&'a self, number: usize, path: &'a Path) -> Result<Option<Claim<'a>>, EntryError> {
+        let owners = self.owners.lock().expect("no panic while held");
+        // Nobody who writes an entry waits for another: this ends.
+        let mut owners = self
+            .written
+            .wait_while(owners, |owners| {
+                owners.get(path).is_some_and(|owner| owner.is_writing)
+            })
+            .expect("no panic while held");
         let replaces = |a: usize, b: usize| self.names[a].1.contains(&self.names[b].0);
-        if other == number || replaces(number, other) {
-            drop(owners);
-            return match fs_err::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EntryError::Io(error)),
-                _ => Ok(true),
-            };
+        if let Some(other) = owners.get(path).map(|owner| owner.number) {
+            if other == number || replaces(number, other) {
+                match fs_err::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(EntryError::Io(error));
+                    }
+                    _ => {}
+                }
+            } else if replaces(other, number) {
+                return Ok(None);
+            } else {
+                return Err(EntryError::Conflict {
+                    other: self.names[other].0.clone(),
+                });
+            }
         }
-        owners.insert(path.to_owned(), other);
-        if replaces(other, number) {
-            return Ok(false);
-        }
-        Err(EntryError::Conflict {
-            other: self.names[other].0.clone(),
-        })
+        let owner = FileOwner {
+            number,
+            is_writing: true,
+        };
+        owners.insert(path.to_owned(), owner);
+        Ok(Some(Claim { tree: self, path }))
     }
 
     /// Makes a folder. One that was there before this round stays as it is, as with dpkg.

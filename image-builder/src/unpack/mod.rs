@@ -9,8 +9,8 @@ mod entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 
 use apt_repository::deb::{DebError, DebFile};
 use apt_repository::relation;
@@ -140,7 +140,9 @@ pub fn open(
 #[derive(Debug, Default)]
 pub struct Tree {
     /// Which package owns a file, by path.
-    owners: Mutex<HashMap<PathBuf, usize>>,
+    owners: Mutex<HashMap<PathBuf, entry::FileOwner>>,
+    /// Told whenever a file is whole.
+    written: Condvar,
     names: Vec<(String, Vec<String>)>,
     /// Owner and mode of folders, from the first package that has them.
     folders: Mutex<BTreeMap<PathBuf, entry::Folder>>,
