@@ -68,7 +68,9 @@ fn rooms_use_only_the_rooms_they_may() {
             "image-builder",
             &["apt-repository", "artifact-manifest", "content-digest"],
         ),
-        ("agent", &[]),
+        ("agent/device", &[]),
+        ("agent/https", &[]),
+        ("agent", &["agent-device", "agent-https"]),
         (
             "cli",
             &["artifact-manifest", "content-digest", "image-builder"],
@@ -79,6 +81,8 @@ fn rooms_use_only_the_rooms_they_may() {
         "artifact-manifest",
         "apt-repository",
         "image-builder",
+        "agent-device",
+        "agent-https",
         "bakelite-agent",
         "bakelite",
     ];
