@@ -70,45 +70,6 @@ pub enum BootError {
     },
 }
 
-/// Decompresses `image` into `disk`, with room for the root partition to grow.
-pub fn prepare_disk(image: &Path, disk: &Path, size: u64) -> Result<(), BootError> {
-    let work = || -> io::Result<()> {
-        let file = fs_err::File::open(image)?;
-        let name = image.to_string_lossy();
-        let mut reader: Box<dyn io::Read> = if name.ends_with(".zst") {
-            Box::new(zstd::stream::read::Decoder::new(file)?)
-        } else if name.ends_with(".xz") {
-            Box::new(liblzma::read::XzDecoder::new_multi_decoder(file))
-        } else {
-            Box::new(file)
-        };
-        let mut output = fs_err::File::create(disk)?;
-        let mut buffer = vec![0; 1 << 20];
-        let mut position = 0_u64;
-        loop {
-            let mut filled = 0;
-            while filled < buffer.len() {
-                match reader.read(&mut buffer[filled..])? {
-                    0 => break,
-                    count => filled += count,
-                }
-            }
-            if filled == 0 {
-                break;
-            }
-            // Holes stay holes.
-            if buffer[..filled].iter().any(|byte| *byte != 0) {
-                use std::os::unix::fs::FileExt as _;
-                output.file().write_all_at(&buffer[..filled], position)?;
-            }
-            position += filled as u64;
-        }
-        io::Write::flush(&mut output)?;
-        output.set_len(position.max(size))
-    };
-    work().map_err(BootError::Io)
-}
-
 /// Starts the machine.
 pub fn start(
     host: &Host,
@@ -219,7 +180,7 @@ fn emulator_tree(host: &Host, lock: &Lock, sink: Sink<'_>) -> Result<PathBuf, Bo
     vault
         .fill(host, &downloader, &packages, sink)
         .map_err(|error| fail(error.into()))?;
-    pipeline::unpacked_tree(host, &store, &vault, "emulator", &lock.emulator, sink).map_err(fail)
+    pipeline::unpacked_tree(host, &store, "emulator", &lock.emulator, sink).map_err(fail)
 }
 
 /// Waits until the agent says that it is healthy. Returns how long it took.

@@ -24,6 +24,7 @@ pub mod firmware;
 pub mod outputs;
 pub mod worker;
 pub mod pipeline;
+pub mod disk;
 pub mod boot;
 pub mod diff;
 

@@ -4,7 +4,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bakelite_tests::bakelite::{outputs, root, run, text, tool};
+use bakelite_tests::bakelite::{cache, outputs, root, run, text, tool};
 
 fn name(extension: &str) -> PathBuf {
     outputs("kvm").join(format!("kvm-0.1.0.{extension}"))
@@ -18,7 +18,7 @@ fn disk() -> &'static Path {
             .join("target/tests")
             .join(format!("image-{}", std::process::id()));
         fs_err::create_dir_all(&folder).unwrap();
-        image_builder::boot::prepare_disk(&name("img.zst"), &folder.join("disk.img"), 0).unwrap();
+        image_builder::disk::decompress(&name("img.zst"), &folder.join("disk.img"), 0).unwrap();
         let mut disk = fs_err::File::open(folder.join("disk.img")).unwrap();
         let mut sector = [0; 512];
         disk.read_exact(&mut sector).unwrap();
@@ -167,6 +167,53 @@ fn a_build_with_nothing_changed_does_nothing() {
     assert!(
         plan.contains("nothing to download") && !plan.contains("build     "),
         "{plan}"
+    );
+}
+
+/// Access times are the one thing of a tree that changes by looking at it.
+#[test]
+fn looking_at_the_tree_does_not_change_the_image() {
+    let trees = fs_err::read_dir(format!("{}/trees", cache())).unwrap();
+    let (name, lock) = ("usr/lib/raspi-firmware", name("lock"));
+    let tree = trees
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|tree| tree.join(name).is_dir())
+        .expect("scripts/test built one");
+    let (good, said) = tool(
+        "find",
+        &[
+            tree.join("etc").to_str().unwrap(),
+            "-type",
+            "f",
+            "-exec",
+            "touch",
+            "-a",
+            "{}",
+            "+",
+        ],
+    );
+    assert!(good, "{said}");
+    let out = tempfile::tempdir_in("/var/tmp").unwrap();
+    let output = run(&[
+        "build",
+        "recipes/kvm.toml",
+        "--lock",
+        lock.to_str().unwrap(),
+        "--out",
+        out.path().to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", text(&output));
+    let again = out.path().join("kvm/0.1.0");
+    assert_eq!(
+        fs_err::read_to_string(again.join("SHA256SUMS")).unwrap(),
+        fs_err::read_to_string(outputs("kvm").join("SHA256SUMS")).unwrap(),
+        "{}",
+        text(&run(&[
+            "diff",
+            outputs("kvm").to_str().unwrap(),
+            again.to_str().unwrap()
+        ]))
     );
 }
 

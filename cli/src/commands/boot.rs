@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use image_builder::boot::{self, BootError, Machine};
+use image_builder::disk;
 use image_builder::lock::Lock;
 use image_builder::pipeline::BuildError;
 
@@ -25,7 +26,8 @@ pub(super) fn run(arguments: &Arguments, command: &BootArguments, ui: &mut Ui) -
         fs_err::create_dir_all(folder).map_err(CommandError::io("make the disk's folder"))?;
     }
     if command.disk.is_none() || !disk.exists() {
-        boot::prepare_disk(&command.image, &disk, command.disk_size << 30)?;
+        disk::decompress(&command.image, &disk, command.disk_size << 30)
+            .map_err(CommandError::io("decompress the image"))?;
     }
     let console = match &command.console {
         Some(console) => {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use image_builder::boot;
 use image_builder::firmware::{self, Board, BootPartition};
+use image_builder::{boot, disk};
 
 use super::Outcome;
 use crate::arguments::InspectArguments;
@@ -14,7 +14,7 @@ use crate::ui::{Ui, size};
 pub(super) fn run(command: &InspectArguments, ui: &mut Ui) -> Outcome {
     let folder = tempfile::tempdir().map_err(CommandError::io("make a temporary folder"))?;
     let disk = folder.path().join("disk.img");
-    boot::prepare_disk(&command.image, &disk, 0)?;
+    disk::decompress(&command.image, &disk, 0).map_err(CommandError::io("decompress the image"))?;
     let mut file = fs_err::File::open(&disk).map_err(CommandError::io("open the image"))?;
     let boot = BootPartition::read(&mut file).map_err(boot::BootError::Firmware)?;
     let mut text = format!("disk signature {:08x}\n", boot.table.signature);

@@ -1,6 +1,6 @@
 //! Where partitions lie.
 
-use content_digest::Sha256Digest;
+use content_digest::DigestBuilder;
 
 use super::mbr::{FAT32_LBA, LINUX, Mbr, Partition, SECTOR};
 
@@ -9,8 +9,9 @@ pub const MIB: u64 = 1 << 20;
 /// Partitions begin at multiples of the erase block of common cards.
 const ALIGNMENT: u64 = 4 * MIB;
 
-/// The identities of an image, all taken from the digest of its contents: the same contents give
-/// the same ids, other contents give others.
+/// The identities of an image, taken from its name and version. Two versions can lie in one machine;
+/// two builds of a version share them, so that a small change stays one: ext4's checksums begin with
+/// the file system's id, and another id would change every block of its metadata.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Identities {
     /// MBR disk signature.
@@ -25,7 +26,12 @@ pub struct Identities {
 
 impl Identities {
     /// Derives the ids.
-    pub fn from_digest(digest: &Sha256Digest) -> Self {
+    pub fn of(name: &str, version: &str) -> Self {
+        let digest = DigestBuilder::new()
+            .part("identities 1")
+            .part(name)
+            .part(version)
+            .finish();
         let bytes = digest.as_bytes();
         let word =
             |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));

@@ -102,7 +102,7 @@ impl Image {
         )?;
         disk.seek(SeekFrom::Start(0))?;
         self.make_root(&layout)?;
-
+        ext4::settle_access_times(&mut disk, layout.root_offset)?;
         let ext4_used = ext4::used_blocks(&mut disk, layout.root_offset)?;
         let mut used = vec![(0, 512)];
         used.extend(
