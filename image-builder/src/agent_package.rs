@@ -62,7 +62,7 @@ pub fn key(
 ) -> Result<Sha256Digest, AgentError> {
     let mut digest = DigestBuilder::new();
     digest
-        .part("agent 2")
+        .part("agent 3")
         .part(&rust.ok_or(AgentError::NoRust)?.version);
     for package in lock.toolchain.iter().chain(&lock.sysroot) {
         digest.part(package.sha256.as_bytes());
@@ -121,9 +121,35 @@ pub fn build(
             sysroot: rust.sysroot.display().to_string(),
         });
     }
-    fetch_crates(rust, project)?;
     let target = host.cache_folder("agent-target");
     fs_err::create_dir_all(&target).map_err(AgentError::Io)?;
+    let fetched = Fetched::find(rust, project, &target).map_err(AgentError::Io)?;
+    if !fetched.is_known {
+        fetched.fetch(rust, project)?;
+    }
+    let mut compiled = compile(host, project, lock, trees, &target, sink)?;
+    if compiled.is_err() && fetched.is_known {
+        // Somebody may have tidied cargo's folder since.
+        fetched.fetch(rust, project)?;
+        compiled = compile(host, project, lock, trees, &target, sink)?;
+    }
+    compiled.map_err(|output| AgentError::Compile { output })?;
+    let binary =
+        fs_err::read(target.join(TRIPLE).join("device/bakelite-agent")).map_err(AgentError::Io)?;
+    let deb = pack(project, lock, &binary).map_err(AgentError::Io)?;
+    fs_err::write(folder.join("bakelite-agent.deb"), deb).map_err(AgentError::Io)
+}
+
+/// Runs cargo in the toolchain tree. The inner error is the end of its output.
+fn compile(
+    host: &Host,
+    project: &Path,
+    lock: &Lock,
+    trees: &Trees,
+    target: &Path,
+    sink: Sink<'_>,
+) -> Result<Result<(), String>, AgentError> {
+    let rust = host.rust.as_ref().ok_or(AgentError::NoRust)?;
     let log = target.join("build.log");
     drop(fs_err::remove_file(&log));
     let bind = |from: &Path, to: &str, writable| Bind {
@@ -139,7 +165,7 @@ pub fn build(
                 bind(project, "src", false),
                 bind(&rust.cargo_home, "cargo", true),
                 bind(&rust.sysroot, "rust", false),
-                bind(&target, "target", true),
+                bind(target, "target", true),
             ],
             emulator: None,
         },
@@ -163,17 +189,12 @@ pub fn build(
     };
     let answer =
         sandbox::run(host, Network::None, &Task::Run(run), sink).map_err(AgentError::Sandbox)?;
-    if answer.exit_code != Some(0) {
-        let text = fs_err::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        return Err(AgentError::Compile {
-            output: lines[lines.len().saturating_sub(40)..].join("\n"),
-        });
+    if answer.exit_code == Some(0) {
+        return Ok(Ok(()));
     }
-    let binary =
-        fs_err::read(target.join(TRIPLE).join("device/bakelite-agent")).map_err(AgentError::Io)?;
-    let deb = pack(project, lock, &binary).map_err(AgentError::Io)?;
-    fs_err::write(folder.join("bakelite-agent.deb"), deb).map_err(AgentError::Io)
+    let text = fs_err::read_to_string(&log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(Err(lines[lines.len().saturating_sub(40)..].join("\n")))
 }
 
 fn environment(rust: &RustTools, timestamp: i64) -> BTreeMap<String, String> {
@@ -215,23 +236,48 @@ fn environment(rust: &RustTools, timestamp: i64) -> BTreeMap<String, String> {
     .into()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo is the host's, and fetching needs its network and settings"
-)]
-fn fetch_crates(rust: &RustTools, project: &Path) -> Result<(), AgentError> {
-    let output = std::process::Command::new(rust.sysroot.join("bin/cargo"))
-        .args(["fetch", "--locked", "--target", TRIPLE, "--manifest-path"])
-        .arg(project.join("Cargo.toml"))
-        .env("CARGO_HOME", &rust.cargo_home)
-        .output()
-        .map_err(AgentError::Io)?;
-    if output.status.success() {
-        return Ok(());
+/// Whether the crates of this `Cargo.lock` were fetched before.
+struct Fetched {
+    stamp: PathBuf,
+    key: String,
+    is_known: bool,
+}
+
+impl Fetched {
+    fn find(rust: &RustTools, project: &Path, target: &Path) -> io::Result<Self> {
+        let key = DigestBuilder::new()
+            .part(fs_err::read(project.join("Cargo.lock"))?)
+            .part(fs_err::read(project.join("Cargo.toml"))?)
+            .part(rust.cargo_home.as_os_str().as_encoded_bytes())
+            .finish()
+            .to_string();
+        let stamp = target.join("fetched");
+        let is_known = fs_err::read_to_string(&stamp).is_ok_and(|known| known == key);
+        Ok(Self {
+            stamp,
+            key,
+            is_known,
+        })
     }
-    Err(AgentError::Fetch {
-        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo is the host's, and fetching needs its network and settings"
+    )]
+    fn fetch(&self, rust: &RustTools, project: &Path) -> Result<(), AgentError> {
+        let output = std::process::Command::new(rust.sysroot.join("bin/cargo"))
+            .args(["fetch", "--locked", "--target", TRIPLE, "--manifest-path"])
+            .arg(project.join("Cargo.toml"))
+            .env("CARGO_HOME", &rust.cargo_home)
+            .output()
+            .map_err(AgentError::Io)?;
+        if !output.status.success() {
+            return Err(AgentError::Fetch {
+                output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            });
+        }
+        fs_err::write(&self.stamp, &self.key).map_err(AgentError::Io)
+    }
 }
 
 /// Packs the binary with the files of `agent/package/` as a Debian package (deb(5)).

@@ -11,6 +11,7 @@ use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 
 use crate::dpkg::{ScriptError, Scripts};
+use crate::recipe::User;
 
 /// Keeps services from starting while packages are installed.
 pub const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -41,7 +42,7 @@ pub struct Layer {
     /// Files, with the path that they are read from inside the confined tree.
     pub files: Vec<LayerFile>,
     /// Users to make.
-    pub users: Vec<LayerUser>,
+    pub users: Vec<User>,
     /// Units to enable.
     pub enable: Vec<String>,
     /// Units to disable.
@@ -74,23 +75,6 @@ pub enum Contents {
     Text(String),
     /// A symbolic link to this target.
     Link(PathBuf),
-}
-
-/// One user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LayerUser {
-    /// Login name.
-    pub name: String,
-    /// Numeric id.
-    pub uid: Option<u32>,
-    /// Supplementary groups.
-    pub groups: Vec<String>,
-    /// Login shell.
-    pub shell: String,
-    /// Password hash.
-    pub password_hash: String,
-    /// Lines for `authorized_keys`.
-    pub ssh_keys: Vec<String>,
 }
 
 /// An overlay could not be applied.
@@ -179,7 +163,7 @@ impl Layer {
         Ok(())
     }
 
-    fn write_keys(&self, user: &LayerUser) -> Result<(), OverlayError> {
+    fn write_keys(&self, user: &User) -> Result<(), OverlayError> {
         let folder = Path::new("/home").join(&user.name).join(".ssh");
         let owned = |path: PathBuf, contents, mode| LayerFile {
             path,

@@ -6,6 +6,7 @@
 //!   indexes/  vault/          see their modules
 //!   trees/<key>/              unpacked and configured trees
 //!   results/<key>/            files: initramfs, agent package, locks
+//!   frames/<key>              compressed pieces of images, see outputs::frames
 //!   partial/<name>            being made; never read, removed by the next build
 //! ```
 //!

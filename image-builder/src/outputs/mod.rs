@@ -1,5 +1,7 @@
 //! What a build hands out: compressed image, block map, hashes, manifest, bills of materials.
 
+pub mod sparse;
+pub mod frames;
 pub mod compress;
 pub mod bmap;
 pub mod licence;

@@ -59,7 +59,7 @@ impl Keys {
             .part(base.as_bytes())
             .part(boot.initramfs_modules.join(" "));
         let mut image = DigestBuilder::new();
-        image.part("image 3").part(tools.as_bytes());
+        image.part("image 5").part(tools.as_bytes());
         if let Some(agent) = agent {
             image.part(agent.as_bytes());
         }
@@ -87,7 +87,7 @@ impl Keys {
         let image = image.finish();
         let mut outputs = DigestBuilder::new();
         outputs
-            .part("outputs 1")
+            .part("outputs 2")
             .part(image.as_bytes())
             .part(lock.to_text())
             .part(&recipe.description);

@@ -1,6 +1,7 @@
 //! The contents page: one call a stage, from recipe to outputs.
 
 mod keys;
+mod layers;
 mod stages;
 mod publish;
 mod upkeep;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use content_digest::Sha256Digest;
 
 use crate::agent_package::AgentError;
-use crate::download::{DownloadError, Downloader};
+use crate::download::DownloadError;
 use crate::event::{self, Event, Sink};
 use crate::lock::{Lock, LockError};
 use crate::outputs::report::BuildReport;
@@ -23,6 +24,7 @@ use crate::{Host, agent_package};
 
 pub use keys::{Keys, Plan, PlannedStep};
 pub use publish::{OutputFile, verify_folder};
+use stages::Stages;
 pub use stages::unpacked_tree;
 pub use upkeep::{clear_cache, collect_garbage, shell};
 
@@ -145,73 +147,23 @@ pub fn build(
     if let Some(built) = publish::find(recipe, host, &keys, options) {
         return Ok(built);
     }
-    let store = open_store(host)?;
-    let vault = Vault::new(host);
-    let downloader = Downloader::new()?;
-    let needed = keys.needed_packages(host, &lock);
-    event::step(sink, "packages", |sink| {
-        vault.fill(host, &downloader, &needed, sink)
-    })?;
-    let tools = stages::unpacked_tree(host, &store, &vault, "tools", &lock.tools, sink)?;
-    let base = stages::base(
-        host,
-        &store,
-        &vault,
-        &lock,
-        &keys,
-        &tools,
-        options.emulation,
-        sink,
-    )?;
-    let agent = match keys.agent {
-        Some(_) => Some(stages::agent(
-            recipe, host, &store, &vault, &lock, &keys, sink,
-        )?),
-        None => None,
-    };
-    let initramfs = stages::initramfs(
-        recipe,
-        host,
-        &store,
-        &lock,
-        &keys,
-        &tools,
-        &base,
-        options.emulation,
-        sink,
-    )?;
-    let slow_scripts = stages::slow_scripts(&base);
-    let image = stages::image(
-        &stages::Inputs {
-            recipe,
-            host,
-            store: &store,
-            lock: &lock,
-            keys: &keys,
-            tools: &tools,
-            base: &base,
-        },
-        agent.as_deref(),
-        &initramfs,
-        options.emulation,
-        sink,
-    )?;
+    let stages = Stages::begin(recipe, host, options, lock, keys, sink)?;
+    let tools = stages.tools(sink)?;
+    let base = stages.base(&tools, sink)?;
+    let agent = stages.agent(sink)?;
+    let initramfs = stages.initramfs(&tools, &base, sink)?;
+    let image = stages.image(&tools, &base, agent.as_deref(), &initramfs, sink)?;
     event::step(sink, "check boot", |_| {
         publish::check_boot(recipe, &image.file)
     })?;
     let outputs = publish::Outputs {
-        recipe,
-        host,
-        lock: &lock,
-        keys: &keys,
+        stages: &stages,
         base: &base,
         agent: agent.as_deref(),
         image: &image,
     };
-    let mut built = event::step(sink, "outputs", |sink| {
-        outputs.publish(&store, options, sink)
-    })?;
-    report.slow_scripts = slow_scripts;
+    let mut built = event::step(sink, "outputs", |sink| outputs.publish(options, sink))?;
+    report.slow_scripts = stages::slow_scripts(&base);
     report.total_seconds = started.elapsed().as_secs_f64();
     crate::store::write_atomically(
         &built.folder.join("build-report.json"),

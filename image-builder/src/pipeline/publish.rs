@@ -1,25 +1,28 @@
 //! Writes the outputs into a new folder and puts it in place of the old one.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use apt_repository::release::rfc3339;
 use artifact_manifest::{ArtifactFile, ArtifactManifest, Extracted, Role, SCHEMA};
 use content_digest::Sha256Digest;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::{Deserialize, Serialize};
 
-use super::stages::RawImage;
+use super::stages::{RawImage, Stages};
 use super::{BuildError, BuildOptions, Built, Keys};
 use crate::event::Sink;
 use crate::firmware::{self, BootPartition};
-use crate::lock::{Lock, LockedPackage, TARGET};
+use crate::lock::{LockedPackage, TARGET};
+use crate::outputs::compress::Compressed;
+use crate::outputs::frames::Frames;
 use crate::outputs::imager::{self, ImagerImage};
 use crate::outputs::report::BuildReport;
 use crate::outputs::{bmap, compress, licence, sbom};
 use crate::recipe::Recipe;
 use crate::recipe::written::Compression;
-use crate::store::{Store, write_atomically};
+use crate::store::write_atomically;
 use crate::{Host, agent_package};
 
 /// A file of the outputs.
@@ -35,6 +38,38 @@ pub struct OutputFile {
     modified: u128,
 }
 
+/// Moves a new folder to its name. Where one is there already, both change places, so that there is
+/// a whole one at every moment; the old one is removed then.
+fn put_in_place(new: &Path, name: &Path) -> io::Result<()> {
+    if name.exists() {
+        match renameat2(AT_FDCWD, new, AT_FDCWD, name, RenameFlags::RENAME_EXCHANGE) {
+            Ok(()) => return fs_err::remove_dir_all(new),
+            // Network file systems cannot.
+            Err(nix::Error::EINVAL | nix::Error::ENOSYS) => fs_err::remove_dir_all(name)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    fs_err::rename(new, name)
+}
+
+/// Removes what builds that were killed left beside the outputs.
+fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let process = name
+            .to_str()
+            .and_then(|name| name.strip_prefix('.')?.strip_suffix(".partial"));
+        if let Some(process) = process
+            && process.bytes().all(|byte| byte.is_ascii_digit())
+            && !Path::new("/proc").join(process).exists()
+        {
+            fs_err::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// What was published under a key.
 #[derive(Debug, Serialize, Deserialize)]
 struct Published {
@@ -44,10 +79,7 @@ struct Published {
 }
 
 pub(super) struct Outputs<'a> {
-    pub(super) recipe: &'a Recipe,
-    pub(super) host: &'a Host,
-    pub(super) lock: &'a Lock,
-    pub(super) keys: &'a Keys,
+    pub(super) stages: &'a Stages<'a>,
     pub(super) base: &'a Path,
     pub(super) agent: Option<&'a Path>,
     pub(super) image: &'a RawImage,
@@ -113,24 +145,17 @@ pub(super) fn check_boot(recipe: &Recipe, image: &Path) -> Result<(), BuildError
 impl Outputs<'_> {
     pub(super) fn publish(
         &self,
-        store: &Store,
         options: &BuildOptions,
         _sink: Sink<'_>,
     ) -> Result<Built, BuildError> {
-        let target = folder(self.recipe, options);
+        let target = folder(self.stages.recipe, options);
         let parent = target.parent().unwrap_or(&options.out).to_owned();
         fs_err::create_dir_all(&parent)?;
-        let partial = parent.join(format!(
-            ".{}.{}.partial",
-            self.recipe.version,
-            std::process::id()
-        ));
-        if partial.exists() {
-            fs_err::remove_dir_all(&partial)?;
-        }
+        remove_leftovers(&parent)?;
+        let partial = parent.join(format!(".{}.partial", std::process::id()));
         fs_err::create_dir(&partial)?;
         let made = self.write(&partial);
-        drop(fs_err::remove_dir_all(store.partial("image")));
+        drop(fs_err::remove_dir_all(self.stages.store.partial("image")));
         let published = match made {
             Ok(published) => published,
             Err(error) => {
@@ -139,20 +164,10 @@ impl Outputs<'_> {
             }
         };
         fs_err::File::open(&partial)?.sync_all()?;
-        let old = parent.join(format!(
-            ".{}.{}.old",
-            self.recipe.version,
-            std::process::id()
-        ));
-        if target.exists() {
-            fs_err::rename(&target, &old)?;
-        }
-        fs_err::rename(&partial, &target)?;
-        if old.exists() {
-            fs_err::remove_dir_all(&old)?;
-        }
-        let record = record(self.host, self.keys, &target);
-        fs_err::create_dir_all(self.host.cache_folder("published"))?;
+        put_in_place(&partial, &target)?;
+        fs_err::File::open(&parent)?.sync_all()?;
+        let record = record(self.stages.host, &self.stages.keys, &target);
+        fs_err::create_dir_all(self.stages.host.cache_folder("published"))?;
         write_atomically(
             &record,
             &serde_json::to_vec(&published).expect("plain data"),
@@ -167,12 +182,24 @@ impl Outputs<'_> {
         })
     }
 
+    fn compress(&self, target: &Path, ranges: &[(u64, u64)]) -> io::Result<Compressed> {
+        let settings = compress::Settings {
+            compression: self.stages.recipe.compression,
+            threads: self.stages.host.threads,
+            frames: &Frames::new(&self.stages.host.cache_folder("frames"))?,
+        };
+        let compressed = compress::compress(&self.image.file, target, settings, ranges);
+        // Its gigabyte of pages is not needed any more.
+        drop(fs_err::remove_file(&self.image.file));
+        compressed
+    }
+
     #[expect(
         clippy::too_many_lines,
         reason = "the list of outputs, one after the other"
     )]
     fn write(&self, folder: &Path) -> Result<Published, BuildError> {
-        let recipe = self.recipe;
+        let recipe = self.stages.recipe;
         let name = format!("{}-{}", recipe.name, recipe.version);
         let extension = if recipe.compression == Compression::Xz {
             "img.xz"
@@ -181,14 +208,7 @@ impl Outputs<'_> {
         };
         let image_name = format!("{name}.{extension}");
         let ranges = bmap::whole_blocks(&self.image.report.used, self.image.report.size);
-        let compressed = compress::compress(
-            &self.image.file,
-            &folder.join(&image_name),
-            recipe.compression,
-            self.host.threads,
-            &ranges,
-        )?;
-        let timestamp = rfc3339(self.lock.timestamp);
+        let timestamp = rfc3339(self.stages.lock.timestamp);
         let agent = match self.agent {
             Some(path) => Some(
                 Sha256Digest::of_file(path)
@@ -196,20 +216,32 @@ impl Outputs<'_> {
             ),
             None => None,
         };
-        let all: Vec<&LockedPackage> = self.lock.image.iter().chain(&agent).collect();
         let licences = |package: &LockedPackage| match package.name.as_str() {
             "bakelite-agent" => vec!["MIT".to_owned(), "Apache-2.0".to_owned()],
             name => licence::of_package(self.base, name),
         };
+        let (compressed, packages) = std::thread::scope(|scope| {
+            let compressing = scope.spawn(|| self.compress(&folder.join(&image_name), &ranges));
+            let packages: Vec<_> = self
+                .stages
+                .lock
+                .image
+                .iter()
+                .chain(&agent)
+                .map(|package| (package, licences(package)))
+                .collect();
+            (
+                compressing.join().expect("compressing does not panic"),
+                packages,
+            )
+        });
+        let compressed = compressed?;
         let subject = sbom::Subject {
             name: &recipe.name,
             version: &recipe.version,
             timestamp: &timestamp,
-            lock: Sha256Digest::of(self.lock.to_text()),
-            packages: all
-                .iter()
-                .map(|package| (*package, licences(package)))
-                .collect(),
+            lock: Sha256Digest::of(self.stages.lock.to_text()),
+            packages,
         };
         let boards = recipe.boot().boards;
         let imager = ImagerImage {
@@ -229,7 +261,11 @@ impl Outputs<'_> {
                 format!("{name}.bmap"),
                 bmap::write(compressed.image_size, &ranges, &compressed.range_digests),
             ),
-            (Role::Lock, format!("{name}.lock"), self.lock.to_text()),
+            (
+                Role::Lock,
+                format!("{name}.lock"),
+                self.stages.lock.to_text(),
+            ),
             (
                 Role::Spdx,
                 format!("{name}.spdx.json"),
@@ -283,8 +319,12 @@ impl Outputs<'_> {
             timestamp: timestamp.clone(),
             lock: subject.lock,
             kernel: self.image.kernel.clone(),
-            packages: all
+            packages: self
+                .stages
+                .lock
+                .image
                 .iter()
+                .chain(&agent)
                 .map(|p| (p.name.clone(), p.version.to_string()))
                 .collect(),
             files,

@@ -1,11 +1,11 @@
 //! What is not building: a shell in the tree, and keeping the cache small.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{BuildError, BuildOptions, Keys, Vault, open_store, stages};
+use super::stages::{self, Stages};
+use super::{BuildError, BuildOptions, Keys, open_store};
 use crate::Host;
-use crate::download::Downloader;
 use crate::event::Sink;
 use crate::recipe::Recipe;
 use crate::sandbox::{self, Network};
@@ -21,26 +21,10 @@ pub fn shell(
 ) -> Result<i32, BuildError> {
     let lock = super::lock(recipe, host, options.lock.as_deref())?;
     let keys = Keys::of(recipe, host, &lock, options.emulation)?;
-    let store = open_store(host)?;
-    let vault = Vault::new(host);
-    vault.fill(
-        host,
-        &Downloader::new()?,
-        &keys.needed_packages(host, &lock),
-        sink,
-    )?;
-    let tools = stages::unpacked_tree(host, &store, &vault, "tools", &lock.tools, sink)?;
-    let base = stages::base(
-        host,
-        &store,
-        &vault,
-        &lock,
-        &keys,
-        &tools,
-        options.emulation,
-        sink,
-    )?;
-    let layer = store.partial("shell-layer");
+    let stages = Stages::begin(recipe, host, options, lock, keys, sink)?;
+    let tools = stages.tools(sink)?;
+    let base = stages.base(&tools, sink)?;
+    let layer = stages.store.partial("shell-layer");
     let environment = [
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         ("HOME", "/root"),
@@ -48,7 +32,7 @@ pub fn shell(
         ("LC_ALL", "C.UTF-8"),
     ];
     let run = Run {
-        confinement: stages::shell_confinement(host, &base, &layer, &tools),
+        confinement: stages.target(stages::layered(&base, &layer), &tools, Vec::new()),
         command: vec!["/bin/bash".into(), "--login".into()],
         environment: environment
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -67,36 +51,39 @@ pub fn shell(
 
 /// Removes everything in the cache but the vault.
 pub fn clear_cache(host: &Host) -> Result<(), BuildError> {
-    let entries = fs_err::read_dir(&host.cache)?
-        .flatten()
-        .map(|entry| entry.path());
     stages::remove(
         host,
-        entries
+        entries(&host.cache)
+            .into_iter()
             .filter(|path| !path.is_symlink() && !path.ends_with("vault"))
             .collect(),
     )
 }
 
-/// Removes trees and results that were made longer ago than `age`. Returns how many.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// Removes trees, results and frames that were made longer ago than `age`. Returns how many.
 pub fn collect_garbage(host: &Host, age: Duration) -> Result<usize, BuildError> {
     let _store = open_store(host)?;
     let limit =
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(host.now).unwrap_or(0)) - age;
     let mut old: Vec<PathBuf> = Vec::new();
-    for kind in ["trees", "results", "published", "locks"] {
-        for entry in fs_err::read_dir(host.cache_folder(kind))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+    let mut folders: Vec<PathBuf> = ["trees", "results", "published", "locks"]
+        .map(|kind| host.cache_folder(kind))
+        .into();
+    folders.extend(entries(&host.cache_folder("frames")));
+    for folder in folders {
+        for path in entries(&folder) {
             // A tree's own time is the image's; the time of its inode's last change is when it was moved here.
             use std::os::unix::fs::MetadataExt as _;
-            let changed = entry.metadata().map(|data| {
+            let changed = fs_err::symlink_metadata(&path).map(|data| {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(data.ctime().unsigned_abs())
             });
             if changed.is_ok_and(|time| time < limit) {
-                old.push(entry.path());
+                old.push(path);
             }
         }
     }

@@ -103,7 +103,7 @@ pub struct Systemd {
 }
 
 /// A user to make.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct User {
     /// Login name.
     pub name: String,
