@@ -14,6 +14,7 @@ use crate::Host;
 use crate::event::Sink;
 use crate::host::RustTools;
 use crate::lock::{Lock, LockedPackage};
+use crate::pipeline::Inputs;
 use crate::sandbox::{self, Bind, Confinement, Network, Root, SandboxError};
 use crate::worker::{Task, program};
 
@@ -54,39 +55,34 @@ pub enum AgentError {
     },
 }
 
-/// Returns the digest of everything that decides the agent's package.
-pub fn key(
-    project: &Path,
-    lock: &Lock,
-    rust: Option<&RustTools>,
-) -> Result<Sha256Digest, AgentError> {
-    let mut digest = DigestBuilder::new();
-    digest
-        .part("agent 3")
-        .part(&rust.ok_or(AgentError::NoRust)?.version);
+/// Returns everything that decides the agent's package.
+pub fn inputs(project: &Path, lock: &Lock, rust: Option<&RustTools>) -> Result<Inputs, AgentError> {
+    let mut inputs = Inputs::new("agent 4");
+    inputs.add("the compiler", &rust.ok_or(AgentError::NoRust)?.version);
     for package in lock.toolchain.iter().chain(&lock.sysroot) {
-        digest.part(package.sha256.as_bytes());
+        inputs.add(
+            format!("package {}", package.name),
+            package.sha256.as_bytes(),
+        );
     }
     for source in SOURCES {
-        add_folder(&mut digest, project, &project.join(source)).map_err(AgentError::Io)?;
+        add_folder(&mut inputs, project, &project.join(source)).map_err(AgentError::Io)?;
     }
-    Ok(digest.finish())
+    Ok(inputs)
 }
 
-fn add_folder(digest: &mut DigestBuilder, project: &Path, path: &Path) -> io::Result<()> {
-    let name = path.strip_prefix(project).expect("below the project");
+fn add_folder(inputs: &mut Inputs, project: &Path, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         let mut entries: Vec<PathBuf> = fs_err::read_dir(path)?
             .map(|e| e.map(|e| e.path()))
             .collect::<Result<_, _>>()?;
         entries.sort();
         for entry in entries {
-            add_folder(digest, project, &entry)?;
+            add_folder(inputs, project, &entry)?;
         }
     } else {
-        digest
-            .part(name.as_os_str().as_encoded_bytes())
-            .part(fs_err::read(path)?);
+        let name = path.strip_prefix(project).expect("below the project");
+        inputs.add(name.to_string_lossy(), fs_err::read(path)?);
     }
     Ok(())
 }

@@ -1,24 +1,27 @@
 //! Keys of the steps: digests of everything that goes into each. Equal keys mean equal results.
 
-use std::path::Path;
-
 use content_digest::{DigestBuilder, Sha256Digest};
-use serde::Serialize;
 
-use super::{BuildError, BuildOptions, publish};
-use crate::Host;
+use super::BuildError;
+use super::inputs::Inputs;
 use crate::lock::{Lock, LockedPackage};
-use crate::recipe::{File, Recipe};
-use crate::vault::Vault;
+use crate::recipe::{File, Overlay, Recipe};
 use crate::worker::base::Emulation;
+use crate::{Host, agent_package};
 
 /// Files that decide the initramfs lie below these folders.
 pub(super) const INITRAMFS_FOLDERS: &[&str] =
     &["/etc/initramfs-tools/", "/usr/share/initramfs-tools/"];
 
-/// The keys of all steps of one build.
-#[derive(Debug, Clone, Copy)]
+/// What goes into each step of one build.
+#[derive(Debug, Clone)]
 pub struct Keys {
+    tools_inputs: Inputs,
+    base_inputs: Inputs,
+    agent_inputs: Option<Inputs>,
+    initramfs_inputs: Inputs,
+    image_inputs: Inputs,
+    outputs_inputs: Inputs,
     /// Tools tree.
     pub tools: Sha256Digest,
     /// Tree of the distribution's packages.
@@ -27,8 +30,6 @@ pub struct Keys {
     pub agent: Option<Sha256Digest>,
     /// Initramfs.
     pub initramfs: Sha256Digest,
-    /// Image.
-    pub image: Sha256Digest,
     /// Outputs.
     pub outputs: Sha256Digest,
 }
@@ -41,68 +42,54 @@ impl Keys {
         lock: &Lock,
         emulation: Emulation,
     ) -> Result<Self, BuildError> {
+        let tools_inputs = packages("tools", &lock.tools);
         let tools = packages_key("tools", &lock.tools);
-        let mut base = DigestBuilder::new();
-        base.part("base 7")
-            .part(packages_key("image", &lock.image).as_bytes())
-            .part(lock.timestamp.to_le_bytes());
+        let mut base = packages("base 8", &lock.image);
+        base.add("the newest time", lock.timestamp.to_le_bytes());
         if host.architecture != crate::lock::TARGET {
-            base.part(tools.as_bytes())
-                .part([u8::from(emulation == Emulation::Strict)]);
+            base.add("the tools", tools.as_bytes());
+            base.add("emulation", [u8::from(emulation == Emulation::Strict)]);
         }
-        let base = base.finish();
-        let agent = super::agent_key(recipe, host, lock)?;
-        let boot = recipe.boot();
-        let mut initramfs = DigestBuilder::new();
-        initramfs
-            .part("initramfs 2")
-            .part(base.as_bytes())
-            .part(boot.initramfs_modules.join(" "));
-        let mut image = DigestBuilder::new();
-        image.part("image 5").part(tools.as_bytes());
-        if let Some(agent) = agent {
-            image.part(agent.as_bytes());
-        }
-        for file in recipe.overlays.iter().flat_map(|overlay| &overlay.files) {
-            if INITRAMFS_FOLDERS
-                .iter()
-                .any(|folder| file.path.starts_with(folder))
-            {
-                add_file(&mut initramfs, file)?;
-            }
-            add_file(&mut image, file)?;
-        }
-        let initramfs = initramfs.finish();
-        image.part(initramfs.as_bytes());
-        for overlay in &recipe.overlays {
-            image.part(format!(
-                "{} {:?} {:?} {:?} {:?}",
-                overlay.name,
-                overlay.systemd,
-                overlay.users,
-                overlay.boot,
-                Facts::of(recipe)
-            ));
-        }
-        let image = image.finish();
-        let mut outputs = DigestBuilder::new();
-        outputs
-            .part("outputs 2")
-            .part(image.as_bytes())
-            .part(lock.to_text())
-            .part(&recipe.description);
-        outputs.part(format!(
-            "{:?} {} {}",
-            recipe.compression, recipe.board, recipe.distro
-        ));
+        let agent = agent_inputs(recipe, host, lock)?;
+        let initramfs = initramfs_inputs(recipe, &base)?;
+        let image = image_inputs(recipe, &tools, agent.as_ref(), &initramfs)?;
+        let mut outputs = Inputs::new("outputs 3");
+        outputs.add("the image", image.key().as_bytes());
+        outputs.add("the lock", lock.to_text());
+        outputs.add("the recipe's description", &recipe.description);
+        outputs.add(
+            "the recipe's compression, board and distro",
+            format!(
+                "{:?} {} {}",
+                recipe.compression, recipe.board, recipe.distro
+            ),
+        );
         Ok(Self {
             tools,
-            base,
-            agent,
-            initramfs,
-            image,
-            outputs: outputs.finish(),
+            base: base.key(),
+            agent: agent.as_ref().map(Inputs::key),
+            initramfs: initramfs.key(),
+            outputs: outputs.key(),
+            tools_inputs,
+            base_inputs: base,
+            agent_inputs: agent,
+            initramfs_inputs: initramfs,
+            image_inputs: image,
+            outputs_inputs: outputs,
         })
+    }
+
+    /// Returns what goes into every step, in the order of the steps.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (&'static str, &Inputs)> {
+        let agent = self.agent_inputs.as_ref().map(|inputs| ("agent", inputs));
+        [("tools", &self.tools_inputs), ("base", &self.base_inputs)]
+            .into_iter()
+            .chain(agent)
+            .chain([
+                ("initramfs", &self.initramfs_inputs),
+                ("image", &self.image_inputs),
+                ("outputs", &self.outputs_inputs),
+            ])
     }
 
     /// Returns the packages that steps not in the cache need.
@@ -123,25 +110,76 @@ impl Keys {
     }
 }
 
-/// What of the recipe itself shows in the image.
-#[derive(Debug)]
-#[expect(dead_code, reason = "read through Debug, as a part of the key")]
-struct Facts<'r> {
-    name: &'r str,
-    version: &'r str,
-    boot_mib: u32,
-    free_mib: u32,
+fn packages(step: &str, packages: &[LockedPackage]) -> Inputs {
+    let mut inputs = Inputs::new(step);
+    for package in packages {
+        inputs.add(
+            format!("package {}", package.name),
+            package.sha256.as_bytes(),
+        );
+    }
+    inputs
 }
 
-impl<'r> Facts<'r> {
-    fn of(recipe: &'r Recipe) -> Self {
-        Self {
-            name: &recipe.name,
-            version: &recipe.version,
-            boot_mib: recipe.boot_mib,
-            free_mib: recipe.free_mib,
+fn agent_inputs(recipe: &Recipe, host: &Host, lock: &Lock) -> Result<Option<Inputs>, BuildError> {
+    if !recipe.agent {
+        return Ok(None);
+    }
+    let inputs = agent_package::inputs(&recipe.project, lock, host.rust.as_ref())?;
+    Ok(Some(inputs))
+}
+
+fn initramfs_inputs(recipe: &Recipe, base: &Inputs) -> Result<Inputs, BuildError> {
+    let mut inputs = Inputs::new("initramfs 2");
+    inputs.add("the base", base.key().as_bytes());
+    let modules = recipe.boot().initramfs_modules.join(" ");
+    inputs.add("the initramfs modules", modules);
+    let is_part = |file: &&File| {
+        INITRAMFS_FOLDERS
+            .iter()
+            .any(|folder| file.path.starts_with(folder))
+    };
+    for overlay in &recipe.overlays {
+        for file in overlay.files.iter().filter(is_part) {
+            add_file(&mut inputs, overlay, file)?;
         }
     }
+    Ok(inputs)
+}
+
+fn image_inputs(
+    recipe: &Recipe,
+    tools: &Sha256Digest,
+    agent: Option<&Inputs>,
+    initramfs: &Inputs,
+) -> Result<Inputs, BuildError> {
+    let mut inputs = Inputs::new("image 5");
+    inputs.add("the tools", tools.as_bytes());
+    if let Some(agent) = agent {
+        inputs.add("the agent", agent.key().as_bytes());
+    }
+    inputs.add("the initramfs", initramfs.key().as_bytes());
+    inputs.add("the recipe's name", &recipe.name);
+    inputs.add("the recipe's version", &recipe.version);
+    inputs.add("the recipe's boot-mib", recipe.boot_mib.to_le_bytes());
+    inputs.add("the recipe's free-mib", recipe.free_mib.to_le_bytes());
+    for overlay in &recipe.overlays {
+        let Overlay {
+            name,
+            systemd,
+            users,
+            boot,
+            ..
+        } = overlay;
+        inputs.add(
+            format!("overlay {name}"),
+            format!("{systemd:?} {users:?} {boot:?}"),
+        );
+        for file in &overlay.files {
+            add_file(&mut inputs, overlay, file)?;
+        }
+    }
+    Ok(inputs)
 }
 
 /// Returns the key of a tree that is made of packages and nothing else.
@@ -154,104 +192,18 @@ pub(super) fn packages_key(kind: &str, packages: &[LockedPackage]) -> Sha256Dige
     digest.finish()
 }
 
-fn add_file(digest: &mut DigestBuilder, file: &File) -> Result<(), BuildError> {
-    digest
-        .part(&file.path)
-        .part(format!("{}:{} {:o}", file.owner, file.group, file.mode));
+fn add_file(inputs: &mut Inputs, overlay: &Overlay, file: &File) -> Result<(), BuildError> {
+    let mut digest = DigestBuilder::new();
+    digest.part(format!("{}:{} {:o}", file.owner, file.group, file.mode));
     if file.from.is_symlink() {
-        digest.part(
-            fs_err::read_link(&file.from)?
-                .as_os_str()
-                .as_encoded_bytes(),
-        );
+        let target = fs_err::read_link(&file.from)?;
+        digest.part(target.as_os_str().as_encoded_bytes());
     } else {
         digest.part(fs_err::read(&file.from)?);
     }
+    inputs.add(
+        format!("{} (overlay {})", file.path, overlay.name),
+        digest.finish().as_bytes(),
+    );
     Ok(())
-}
-
-/// One step of a plan.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlannedStep {
-    /// Name.
-    pub step: &'static str,
-    /// Whether the result is there already.
-    pub cached: bool,
-    /// Why it is or is not.
-    pub why: String,
-}
-
-/// What a build would do.
-#[derive(Debug, Clone, Serialize)]
-pub struct Plan {
-    /// Whether nothing would be done.
-    pub up_to_date: bool,
-    /// Packages in the image.
-    pub packages: usize,
-    /// Packages to download.
-    pub downloads: usize,
-    /// Bytes to download.
-    pub download_bytes: u64,
-    /// What would run emulated.
-    pub emulation: &'static str,
-    /// Steps in order.
-    pub steps: Vec<PlannedStep>,
-}
-
-impl Plan {
-    pub(super) fn of(
-        recipe: &Recipe,
-        host: &Host,
-        lock: &Lock,
-        keys: &Keys,
-        options: &BuildOptions,
-    ) -> Self {
-        let vault = Vault::new(host);
-        let needed = keys.needed_packages(host, lock);
-        let missing = vault.missing(&needed);
-        let up_to_date = publish::find(recipe, host, keys, options).is_some();
-        let tree = |key: &Sha256Digest| host.cache_folder("trees").join(key.short());
-        let result = |key: &Sha256Digest| host.cache_folder("results").join(key.short());
-        let step = |step, path: &Path, changed: &str| {
-            let cached = path.exists();
-            let why = if cached {
-                "nothing that goes into it changed".to_owned()
-            } else {
-                format!("no result for these {changed} yet")
-            };
-            PlannedStep { step, cached, why }
-        };
-        let mut steps = vec![
-            step("tools", &tree(&keys.tools), "tool packages"),
-            step("base", &tree(&keys.base), "image packages"),
-        ];
-        if let Some(agent) = keys.agent {
-            steps.push(step("agent", &result(&agent), "agent sources and compiler"));
-        }
-        steps.push(step(
-            "initramfs",
-            &result(&keys.initramfs),
-            "packages, modules and initramfs settings",
-        ));
-        let why = if up_to_date {
-            "the outputs are there"
-        } else {
-            "overlays, agent, recipe or packages changed, or outputs are missing"
-        };
-        for name in ["image", "outputs"] {
-            steps.push(PlannedStep {
-                step: name,
-                cached: up_to_date,
-                why: why.to_owned(),
-            });
-        }
-        Self {
-            up_to_date,
-            packages: lock.image.len() + usize::from(recipe.agent),
-            downloads: missing.len(),
-            download_bytes: missing.iter().map(|package| package.size).sum(),
-            emulation: super::emulation_name(host, options.emulation),
-            steps,
-        }
-    }
 }

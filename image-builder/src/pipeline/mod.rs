@@ -1,6 +1,8 @@
 //! The contents page: one call a stage, from recipe to outputs.
 
+mod inputs;
 mod keys;
+mod plan;
 mod layers;
 mod stages;
 mod publish;
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use content_digest::Sha256Digest;
 
+use crate::Host;
 use crate::agent_package::AgentError;
 use crate::download::DownloadError;
 use crate::event::{self, Event, Sink};
@@ -20,9 +23,10 @@ use crate::sandbox::SandboxError;
 use crate::store::{Store, StoreError, Wait};
 use crate::vault::{Vault, VaultError};
 use crate::worker::base::Emulation;
-use crate::{Host, agent_package};
 
-pub use keys::{Keys, Plan, PlannedStep};
+pub use inputs::Inputs;
+pub use keys::Keys;
+pub use plan::{Plan, PlannedStep};
 pub use publish::{OutputFile, verify_folder};
 use stages::Stages;
 pub use stages::unpacked_tree;
@@ -164,6 +168,7 @@ pub fn build(
     };
     let mut built = event::step(sink, "outputs", |sink| outputs.publish(options, sink))?;
     report.slow_scripts = stages::slow_scripts(&base);
+    inputs::LastInputs::write(host, recipe, &stages.keys)?;
     report.total_seconds = started.elapsed().as_secs_f64();
     crate::store::write_atomically(
         &built.folder.join("build-report.json"),
@@ -179,20 +184,4 @@ fn emulation_name(host: &Host, emulation: Emulation) -> &'static str {
         Emulation::Accelerated => "accelerated",
         Emulation::Strict => "strict",
     }
-}
-
-/// Builds the agent's key, or says why there is none.
-fn agent_key(
-    recipe: &Recipe,
-    host: &Host,
-    lock: &Lock,
-) -> Result<Option<Sha256Digest>, BuildError> {
-    if !recipe.agent {
-        return Ok(None);
-    }
-    Ok(Some(agent_package::key(
-        &recipe.project,
-        lock,
-        host.rust.as_ref(),
-    )?))
 }

@@ -102,6 +102,7 @@ pub fn unpacked_tree(
     let key = packages_key(kind, packages);
     if store.tree(&key).is_dir() {
         event::cached(sink, kind);
+        store.note_use(&store.tree(&key));
         return Ok(store.tree(&key));
     }
     event::step(sink, kind, |sink| {
@@ -144,7 +145,7 @@ impl<'a> Stages<'a> {
             keys,
             emulation: options.emulation,
         };
-        let needed = keys.needed_packages(host, &stages.lock);
+        let needed = stages.keys.needed_packages(host, &stages.lock);
         event::step(sink, "packages", |sink| {
             Vault::new(host).fill(host, &Downloader::new()?, &needed, sink)?;
             Ok::<(), BuildError>(())
@@ -189,6 +190,7 @@ impl<'a> Stages<'a> {
         let key = &self.keys.base;
         if self.store.tree(key).is_dir() {
             event::cached(sink, "base");
+            self.store.note_use(&self.store.tree(key));
             return Ok(self.store.tree(key));
         }
         event::step(sink, "base", |sink| {
@@ -220,6 +222,7 @@ impl<'a> Stages<'a> {
         };
         if let Some(folder) = self.store.result(&key) {
             event::cached(sink, "agent");
+            self.store.note_use(&folder);
             return Ok(Some(folder.join("bakelite-agent.deb")));
         }
         let trees = agent_package::Trees {
@@ -246,6 +249,7 @@ impl<'a> Stages<'a> {
         let key = &self.keys.initramfs;
         if let Some(folder) = self.store.result(key) {
             event::cached(sink, "initramfs");
+            self.store.note_use(&folder);
             return Ok(folder.join("initrd.img"));
         }
         event::step(sink, "initramfs", |sink| {

@@ -65,28 +65,31 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).collect()
 }
 
-/// Removes trees, results and frames that were made longer ago than `age`. Returns how many.
+/// Returns when something in the cache was last used: as noted, or when it was made. A tree's own time
+/// is the image's; its inode's last change is when it was moved to its place.
+fn last_use(path: &Path) -> std::io::Result<SystemTime> {
+    use std::os::unix::fs::MetadataExt as _;
+    if let Ok(note) = fs_err::metadata(path.with_extension("used")) {
+        return note.modified();
+    }
+    let seconds = fs_err::symlink_metadata(path)?.ctime().unsigned_abs();
+    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// Removes trees, results and frames that no build made or used since `age`. Returns how many.
 pub fn collect_garbage(host: &Host, age: Duration) -> Result<usize, BuildError> {
     let _store = open_store(host)?;
     let limit =
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(host.now).unwrap_or(0)) - age;
-    let mut old: Vec<PathBuf> = Vec::new();
     let mut folders: Vec<PathBuf> = ["trees", "results", "published", "locks"]
         .map(|kind| host.cache_folder(kind))
         .into();
     folders.extend(entries(&host.cache_folder("frames")));
-    for folder in folders {
-        for path in entries(&folder) {
-            // A tree's own time is the image's; the time of its inode's last change is when it was moved here.
-            use std::os::unix::fs::MetadataExt as _;
-            let changed = fs_err::symlink_metadata(&path).map(|data| {
-                SystemTime::UNIX_EPOCH + Duration::from_secs(data.ctime().unsigned_abs())
-            });
-            if changed.is_ok_and(|time| time < limit) {
-                old.push(path);
-            }
-        }
-    }
+    let old: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| entries(folder))
+        .filter(|path| last_use(path).is_ok_and(|time| time <= limit))
+        .collect();
     let count = old.len();
     stages::remove(host, old)?;
     Ok(count)
