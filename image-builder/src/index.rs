@@ -11,7 +11,8 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use apt_repository::package::{self, Package, ParsePackageError};
-use apt_repository::release::{Expectation, IndexFile, ReleaseError};
+pub use apt_repository::release::ReleaseError;
+use apt_repository::release::{Expectation, IndexFile};
 use apt_repository::signature::SignatureError;
 use apt_repository::{Keyring, Release, Universe, Verified};
 use content_digest::Sha256Digest;

@@ -5,6 +5,7 @@
 //!   lock                      held by a running build
 //!   indexes/  vault/          see their modules
 //!   trees/<key>/              unpacked and configured trees
+//!   trees/<key>.used          when it was last used
 //!   results/<key>/            files: initramfs, agent package, locks
 //!   frames/<key>              compressed pieces of images, see outputs::frames
 //!   partial/<name>            being made; never read, removed by the next build
@@ -21,7 +22,11 @@ use nix::fcntl::{Flock, FlockArg};
 /// Writes a file so that it is either the old or the new one, also after a power cut.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The parent of a plain name is the empty path.
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let temporary = folder.join(format!(
         ".{name}.{}.{:?}.partial",
         std::process::id(),
@@ -108,6 +113,12 @@ impl Store {
         folder.is_dir().then_some(folder)
     }
 
+    /// Notes that a tree or result was used, so that clearing up keeps it.
+    pub fn note_use(&self, path: &Path) {
+        // Worth no error: at worst it is made again one day.
+        drop(fs_err::write(path.with_extension("used"), b""));
+    }
+
     /// Returns a new path in `partial/`.
     pub fn partial(&self, name: &str) -> PathBuf {
         self.root
@@ -144,5 +155,20 @@ impl Store {
     /// Returns the root of the cache.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_name_is_written_into_the_current_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        // nextest runs each test in a process of its own.
+        std::env::set_current_dir(folder.path()).unwrap();
+        write_atomically(Path::new("plain"), b"text").unwrap();
+        assert_eq!(fs_err::read(folder.path().join("plain")).unwrap(), b"text");
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

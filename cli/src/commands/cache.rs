@@ -21,7 +21,15 @@ pub(super) fn run(arguments: &Arguments, command: &CacheCommand, ui: &mut Ui) ->
             );
         }
         CacheCommand::Show => {
-            let count = |kind| fs_err::read_dir(host.cache_folder(kind)).map_or(0, Iterator::count);
+            let count = |kind| {
+                let entries = fs_err::read_dir(host.cache_folder(kind))
+                    .into_iter()
+                    .flatten();
+                entries
+                    .flatten()
+                    .filter(|entry| entry.path().is_dir())
+                    .count()
+            };
             let text = format!(
                 "{}\n  {} trees, {} results",
                 host.cache.display(),

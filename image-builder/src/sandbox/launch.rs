@@ -58,6 +58,8 @@ pub enum SandboxError {
     Task {
         /// The error and its causes, outermost first.
         causes: Vec<String>,
+        /// Whether there was no room left.
+        disk_full: bool,
     },
 }
 
@@ -65,7 +67,7 @@ impl SandboxError {
     /// Returns the causes below the first, for printing the whole chain.
     pub fn inner_causes(&self) -> &[String] {
         match self {
-            Self::Task { causes } => causes.get(1..).unwrap_or_default(),
+            Self::Task { causes, .. } => causes.get(1..).unwrap_or_default(),
             _ => &[],
         }
     }
@@ -135,7 +137,9 @@ impl Running {
             match serde_json::from_str(&line) {
                 Ok(Message::Event(event)) => sink(event),
                 Ok(Message::Done(done)) => answer = Some(Ok(done)),
-                Ok(Message::Failed { causes }) => answer = Some(Err(SandboxError::Task { causes })),
+                Ok(Message::Failed { causes, disk_full }) => {
+                    answer = Some(Err(SandboxError::Task { causes, disk_full }));
+                }
                 Err(_) => {}
             }
             line.clear();

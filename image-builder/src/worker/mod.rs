@@ -64,6 +64,8 @@ pub enum Message {
     Failed {
         /// Outermost first.
         causes: Vec<String>,
+        /// Whether there was no room left.
+        disk_full: bool,
     },
 }
 
@@ -146,6 +148,7 @@ pub fn run_inner() -> u8 {
         Err(error) => {
             send(&Message::Failed {
                 causes: chain(error.as_ref()),
+                disk_full: is_disk_full(error.as_ref()),
             });
             1
         }
@@ -161,6 +164,26 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
         next = cause.source();
     }
     causes
+}
+
+/// Whether an error comes from a file system without room.
+pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && error.kind() == io::ErrorKind::StorageFull
+        {
+            return true;
+        }
+        // Of a maintainer script there is nothing but its words (strerror(3) in the C locale).
+        if let Some(error) = error.downcast_ref::<crate::dpkg::ScriptError>()
+            && error.to_string().contains("No space left on device")
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn remove(path: &std::path::Path) -> io::Result<()> {

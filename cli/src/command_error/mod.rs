@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+mod hint;
+
 use image_builder::boot::BootError;
 use image_builder::diff::DiffError;
 use image_builder::pipeline::BuildError;
@@ -67,55 +69,14 @@ impl CommandError {
 
     /// Returns what to do.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        let causes = self.causes().join("\n");
-        let hints = [
-            (
-                "subordinate ids",
-                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
-            ),
-            ("newuidmap failed", "install the package uidmap"),
-            ("newgidmap failed", "install the package uidmap"),
-            (
-                "has no standard library for",
-                "run: rustup target add aarch64-unknown-linux-gnu",
-            ),
-            (
-                "no Rust compiler",
-                "install Rust with rustup, or take the overlay kvm-agent out of the recipe",
-            ),
-            (
-                "does not fit the recipe",
-                "run “bakelite lock” again, and look at what changed",
-            ),
-            (
-                "is gone: neither the vault",
-                "run “bakelite lock” again to take the version that the archive has now",
-            ),
-            (
-                "rolled back",
-                "try another mirror (--mirror); if the archive really went back, remove indexes/ from the cache",
-            ),
-            (
-                "the release expired",
-                "check this machine's clock, then try another mirror (--mirror)",
-            ),
-            (
-                "No space left on device",
-                "free some room, or use another folder (--cache, --out); “bakelite cache gc” removes old results",
-            ),
-            (
-                "cannot make its namespaces",
-                "unprivileged user namespaces are switched off: see “bakelite doctor”",
-            ),
-            (
-                "cannot download",
-                "check the network; --mirror chooses another mirror",
-            ),
-        ];
-        hints
-            .into_iter()
-            .find(|(text, _)| causes.contains(text))
-            .map(|(_, hint)| hint)
+        let mut next: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if let Some(hint) = hint::of(error) {
+                return Some(hint);
+            }
+            next = error.source();
+        }
+        None
     }
 }
 
