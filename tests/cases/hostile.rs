@@ -74,7 +74,7 @@ impl World {
         );
         match result {
             Ok(_) => Ok(()),
-            Err(SandboxError::Task { causes }) => Err(causes.join(": ")),
+            Err(SandboxError::Task { causes, .. }) => Err(causes.join(": ")),
             Err(other) => Err(other.to_string()),
         }
     }

@@ -1,23 +1,21 @@
 //! A maker's own signed archive beside Debian's: its packages go in; a script that fails is shown; a
-//! build that is killed or runs out of room leaves nothing that is taken for whole.
+//! build that runs out of room leaves nothing that is taken for whole.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use bakelite_tests::archive::{ReleaseFacts, SigningKey, archive};
 use bakelite_tests::bakelite::{cache, command, root, text, tool};
 use bakelite_tests::mirror::Mirror;
 use bakelite_tests::package::PackageBuilder;
 
-struct World {
-    folder: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
     mirror: Mirror,
 }
 
 impl World {
     /// A project with Debian, the board, and an overlay that installs `package` from its own archive.
-    fn new(package: &str) -> Self {
+    pub(crate) fn new(package: &str) -> Self {
         let folder = tempfile::tempdir_in("/var/tmp").unwrap();
         let key = SigningKey::generate();
         let packages = [
@@ -69,22 +67,31 @@ impl World {
         Self { folder, mirror }
     }
 
-    fn build(&self) -> std::process::Command {
-        let path = |name: &str| self.folder.path().join(name).to_str().unwrap().to_owned();
-        let mirror = format!("mine={}", self.mirror.address());
-        command(&[
-            "--cache",
-            &path("cache"),
-            "--mirror",
-            &mirror,
+    pub(crate) fn build(&self) -> std::process::Command {
+        self.command(&[
             "build",
-            &path("recipes/r.toml"),
+            &self.path("recipes/r.toml"),
             "--out",
-            &path("out"),
+            &self.path("out"),
         ])
     }
 
-    fn trees_with(&self, file: &str) -> Vec<PathBuf> {
+    /// Any command, with this world's cache and mirror.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let (cache, mirror) = (
+            self.path("cache"),
+            format!("mine={}", self.mirror.address()),
+        );
+        let mut all = vec!["--cache", &cache, "--mirror", &mirror];
+        all.extend(arguments);
+        command(&all)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn trees_with(&self, file: &str) -> Vec<PathBuf> {
         let trees = fs_err::read_dir(self.folder.path().join("cache/trees"))
             .into_iter()
             .flatten()
@@ -94,18 +101,6 @@ impl World {
             .filter(|tree| tree.join(file).exists())
             .collect()
     }
-}
-
-fn listing(folder: &Path) -> BTreeMap<String, u64> {
-    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|e| {
-            (
-                e.file_name().to_string_lossy().into_owned(),
-                e.metadata().map_or(0, |d| d.len()),
-            )
-        })
-        .collect()
 }
 
 #[test]
@@ -144,46 +139,6 @@ fn a_failing_script_is_shown_with_its_package_and_leaves_nothing() {
         "a broken tree was kept"
     );
     assert!(!world.folder.path().join("out/r/1").exists());
-}
-
-#[test]
-fn a_killed_build_leaves_nothing_that_is_taken_for_whole() {
-    let world = World::new("mine-slow");
-    let mut child = world
-        .build()
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    // Wait for the base tree to be under way, then pull the plug.
-    let partial = world.folder.path().join("cache/partial");
-    for _ in 0..1200 {
-        let names = listing(&partial);
-        let begun = names.keys().any(|name| {
-            name.starts_with("tree-") && partial.join(name).join("usr/bin/dash").exists()
-        });
-        if begun || child.try_wait().unwrap().is_some() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(
-        !listing(&partial).is_empty(),
-        "the plug was pulled while something was half made"
-    );
-    assert!(world.trees_with("boot/firmware").is_empty());
-    assert!(listing(&world.folder.path().join("out")).is_empty());
-    // The next build clears what is left before it begins.
-    let recipe = world.folder.path().join("overlays/mine/overlay.toml");
-    let overlay = fs_err::read_to_string(&recipe)
-        .unwrap()
-        .replace("mine-slow", "mine-good");
-    fs_err::write(&recipe, overlay).unwrap();
-    let output = world.build().output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
-    assert!(listing(&partial).is_empty(), "{:?}", listing(&partial));
 }
 
 /// The cache on a memory file system that is too small, in a mount namespace of its own.

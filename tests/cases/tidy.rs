@@ -71,9 +71,15 @@ fn rooms_use_only_the_rooms_they_may() {
         ("agent/device", &[]),
         ("agent/https", &[]),
         ("agent", &["agent-device", "agent-https"]),
+        ("release", &["artifact-manifest", "content-digest"]),
         (
             "cli",
-            &["artifact-manifest", "content-digest", "image-builder"],
+            &[
+                "artifact-manifest",
+                "content-digest",
+                "image-builder",
+                "release",
+            ],
         ),
     ];
     let rooms = [
@@ -81,6 +87,7 @@ fn rooms_use_only_the_rooms_they_may() {
         "artifact-manifest",
         "apt-repository",
         "image-builder",
+        "release",
         "agent-device",
         "agent-https",
         "bakelite-agent",

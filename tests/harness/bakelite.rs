@@ -49,6 +49,32 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Copies the project's own files, as git knows them, into `folder`.
+pub fn copy_project(folder: &Path) {
+    let listing = answer(
+        "git",
+        &[
+            "-C",
+            root().to_str().expect("UTF-8"),
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
+    );
+    for name in listing.split_terminator('\0') {
+        let (from, to) = (root().join(name), folder.join(name));
+        fs_err::create_dir_all(to.parent().expect("below the folder")).expect("a new folder");
+        if from.is_symlink() {
+            let target = fs_err::read_link(&from).expect("a link");
+            fs_err::os::unix::fs::symlink(target, to).expect("a new link");
+        } else if from.is_file() {
+            fs_err::copy(&from, to).expect("a readable file");
+        }
+    }
+}
+
 /// Returns stdout and stderr as one text.
 pub fn text(output: &Output) -> String {
     format!(
