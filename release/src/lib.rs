@@ -6,4 +6,7 @@
 
 pub mod journal;
 pub mod run;
+pub mod built_in;
+pub mod candidate;
+pub mod evidence;
 pub mod template;

@@ -74,6 +74,20 @@ impl Journal {
         }
     }
 
+    /// Returns the versions that have a journal below `root`, by name.
+    pub fn runs(root: &Path) -> io::Result<Vec<String>> {
+        let folder = root.join("runs");
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut runs = Vec::new();
+        for entry in fs_err::read_dir(folder)? {
+            runs.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        runs.sort();
+        Ok(runs)
+    }
+
     /// Returns the folder with the copy of the template.
     pub fn template(&self) -> PathBuf {
         self.folder.join("template")
@@ -87,6 +101,9 @@ impl Journal {
     /// Reads and verifies every event. Problems are told one by one; what they concern is left out.
     pub fn verify(&self, signers: &AllowedSigners) -> io::Result<Verified> {
         let mut files = Vec::new();
+        if !self.events().exists() {
+            return Ok(Verified::default());
+        }
         for entry in fs_err::read_dir(self.events())? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -154,6 +154,16 @@ impl AllowedSigners {
         Ok(())
     }
 
+    /// Returns whose a public key is.
+    pub fn owner_of(&self, key: &str) -> Option<&str> {
+        let key = PublicKey::from_openssh(key).ok()?;
+        let has = |keys: &Vec<PublicKey>| keys.iter().any(|k| k.key_data() == key.key_data());
+        self.0
+            .iter()
+            .find(|(_, keys)| has(keys))
+            .map(|(name, _)| name.as_str())
+    }
+
     /// Checks that `name` signed exactly these bytes.
     pub fn verify(&self, name: &str, bytes: &[u8], armoured: &str) -> Result<(), SignatureError> {
         let keys = self

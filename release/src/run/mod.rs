@@ -246,3 +246,6 @@ impl<'t> Run<'t> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -397,22 +397,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Pieces of evidence of a step that count for the candidate of now: its own, and those of the
-    /// candidate that the step was confirmed from.
-    fn evidence_of(&self, step: &Step) -> Vec<&Evidence> {
-        let state = &self.steps[&step.name];
-        let confirmed = self.is_settled(step);
-        let now = self.candidate().map(|candidate| candidate.digest);
-        let own = state.evidence.iter().filter(|e| Some(e.candidate) == now);
-        let own: Vec<&Evidence> = own.collect();
-        if own.is_empty() && confirmed {
-            let last = state.evidence.last().map(|evidence| evidence.candidate);
-            let of_last = |evidence: &&Evidence| Some(evidence.candidate) == last;
-            return state.evidence.iter().filter(of_last).collect();
-        }
-        own
-    }
-
     fn has_evidence(&self, step: &Step) -> Result<(), Refusal> {
         let (needed, found) = (step.written.evidence, self.evidence_of(step).len());
         if found >= needed {

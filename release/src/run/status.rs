@@ -3,7 +3,7 @@
 use content_digest::Sha256Digest;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Run;
+use super::{Evidence, Run};
 use crate::journal::{Outcome, Verdict};
 use crate::template::{Kind, Step};
 
@@ -219,6 +219,22 @@ impl Run<'_> {
                         .keys()
                         .all(|name| decision.findings.contains_key(name))
             })
+    }
+
+    /// Returns the pieces of evidence of a step that count for the candidate of now: its own, and those of the
+    /// candidate that the step was confirmed from.
+    pub fn evidence_of(&self, step: &Step) -> Vec<&Evidence> {
+        let state = &self.steps[&step.name];
+        let confirmed = self.is_settled(step);
+        let now = self.candidate().map(|candidate| candidate.digest);
+        let own = state.evidence.iter().filter(|e| Some(e.candidate) == now);
+        let own: Vec<&Evidence> = own.collect();
+        if own.is_empty() && confirmed {
+            let last = state.evidence.last().map(|evidence| evidence.candidate);
+            let of_last = |evidence: &&Evidence| Some(evidence.candidate) == last;
+            return state.evidence.iter().filter(of_last).collect();
+        }
+        own
     }
 
     /// Returns when a wait is over, and the hours of check-ins that are due and were not made. None

@@ -133,6 +133,24 @@ impl Template {
         }
     }
 
+    /// Copies the files that were read: a run keeps the template that it began with.
+    pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+        fs_err::create_dir_all(to.join("steps"))?;
+        for name in ["release.toml", "people.toml"] {
+            fs_err::copy(from.join(name), to.join(name))?;
+        }
+        for entry in fs_err::read_dir(from.join("steps"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "toml" || e == "md") {
+                fs_err::copy(
+                    &path,
+                    to.join("steps").join(path.file_name().unwrap_or_default()),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns a step by name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
