@@ -46,6 +46,20 @@ pub(crate) fn host(arguments: &Arguments) -> Result<Host, CommandError> {
     })
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line reads the environment for the libraries"
+)]
+/// Returns the public keys of this account, as OpenSSH looks for them.
+pub(crate) fn public_keys() -> Vec<PathBuf> {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    ["id_ed25519", "id_ecdsa", "id_rsa"]
+        .map(|name| home.join(".ssh").join(name).with_extension("pub"))
+        .into_iter()
+        .filter(|path| path.is_file())
+        .collect()
+}
+
 fn cache_folder(arguments: &Arguments) -> PathBuf {
     if let Some(folder) = &arguments.cache {
         return folder.clone();

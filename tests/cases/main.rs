@@ -16,3 +16,4 @@ mod raspios;
 mod boot;
 mod reproducible;
 mod solver;
+mod release;

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod release;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Hash a folder of outputs again, or rebuild it and compare
     Verify(VerifyArguments),
+    /// Turn a candidate into a published release, step by step and together
+    Release(release::ReleaseArguments),
     /// Say what this machine can do, and what is missing
     Doctor,
     /// Look after the cache

@@ -33,6 +33,18 @@ pub(crate) enum CommandError {
     Diff(#[source] DiffError),
     #[error("verification failed:\n  {}", problems.join("\n  "))]
     NotVerified { problems: Vec<String> },
+    #[error("the template cannot be used")]
+    Template(#[source] release::template::Problems),
+    #[error("this build cannot be the candidate")]
+    Candidate(#[source] release::candidate::CandidateError),
+    #[error("the event cannot be recorded")]
+    Append(#[source] release::journal::AppendError),
+    #[error("this does not count in release {run}")]
+    Refused {
+        run: String,
+        #[source]
+        source: release::run::Refusal,
+    },
     #[error("cannot {what}")]
     Io {
         what: &'static str,
@@ -48,8 +60,14 @@ impl CommandError {
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Recipe(_) => USAGE,
-            Self::Build(_) | Self::Boot(_) | Self::Diff(_) | Self::Io { .. } => FAILED,
+            Self::Usage { .. } | Self::Recipe(_) | Self::Template(_) => USAGE,
+            Self::Build(_)
+            | Self::Boot(_)
+            | Self::Diff(_)
+            | Self::Candidate(_)
+            | Self::Append(_)
+            | Self::Refused { .. }
+            | Self::Io { .. } => FAILED,
             Self::NotVerified { .. } => NOT_VERIFIED,
         }
     }
