@@ -46,10 +46,6 @@ pub(crate) fn host(arguments: &Arguments) -> Result<Host, CommandError> {
     })
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the command line reads the environment for the libraries"
-)]
 /// Returns the public keys of this account, as OpenSSH looks for them.
 pub(crate) fn public_keys() -> Vec<PathBuf> {
     let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());

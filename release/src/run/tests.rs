@@ -237,6 +237,10 @@ fn finding(name: &str) -> What {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one release, from its first day to its last"
+)]
 fn a_whole_release_with_a_no_in_the_middle() {
     let template = template();
     let mut play = Play::start(&template);

@@ -20,16 +20,25 @@ pub(super) fn run(arguments: &ReleaseArguments, ui: &mut Ui) -> Outcome {
         ReleaseCommand::Init => init(arguments, ui),
         ReleaseCommand::Lint => lint_template(arguments, ui),
         ReleaseCommand::Start { version, kind } => record::start(arguments, version, *kind, ui),
-        ReleaseCommand::Status => show::status(&Context::open(arguments)?, ui),
+        ReleaseCommand::Status => {
+            show::status(&Context::open(arguments)?, ui);
+            Ok(ExitCode::SUCCESS)
+        }
         ReleaseCommand::Next => show::next(&Context::open(arguments)?, ui),
-        ReleaseCommand::Log => show::log(&Context::open(arguments)?, ui),
+        ReleaseCommand::Log => {
+            show::log(&Context::open(arguments)?, ui);
+            Ok(ExitCode::SUCCESS)
+        }
         ReleaseCommand::Verify => show::verify(&Context::open(arguments)?, ui),
         ReleaseCommand::Review {
             step,
             approve: false,
             refuse: false,
             ..
-        } => show::to_review(&Context::open(arguments)?, step, ui),
+        } => {
+            show::to_review(&Context::open(arguments)?, step, ui);
+            Ok(ExitCode::SUCCESS)
+        }
         command => record::record(Context::open(arguments)?, command, ui),
     }
 }

@@ -46,7 +46,8 @@ pub(super) fn start(
         kind,
         template: template.digest,
     })?;
-    show::status(&context, ui)
+    show::status(&context, ui);
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn record(mut context: Context, command: &ReleaseCommand, ui: &mut Ui) -> Outcome {
@@ -57,14 +58,16 @@ pub(super) fn record(mut context: Context, command: &ReleaseCommand, ui: &mut Ui
     Ok(ExitCode::SUCCESS)
 }
 
+/// The candidate that everything is about now.
+fn current(context: &Context) -> Result<Sha256Digest, CommandError> {
+    let run = context.run();
+    let candidate = run.candidate().map(|candidate| candidate.digest);
+    candidate.ok_or_else(|| {
+        usage("there is no candidate yet: run “bakelite release candidate add MANIFEST”".into())
+    })
+}
+
 fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandError> {
-    let now = || {
-        let run = context.run();
-        let candidate = run.candidate().map(|candidate| candidate.digest);
-        candidate.ok_or_else(|| {
-            usage("there is no candidate yet: run “bakelite release candidate add MANIFEST”".into())
-        })
-    };
     Ok(match command {
         ReleaseCommand::Candidate(CandidateCommand::Add {
             manifest,
@@ -84,12 +87,12 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
         ReleaseCommand::GiveBack { step } => What::StepReleased { step: step.clone() },
         ReleaseCommand::Done { step, note } => What::StepDone {
             step: step.clone(),
-            candidate: now().ok(),
+            candidate: current(context).ok(),
             note: note.clone(),
         },
         ReleaseCommand::Confirm { step, reason } => What::StepConfirmed {
             step: step.clone(),
-            candidate: now()?,
+            candidate: current(context)?,
             reason: reason.clone(),
         },
         ReleaseCommand::Waive { step, reason } => What::StepWaived {
@@ -102,7 +105,7 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
             seconds,
             serial,
         }) => {
-            let candidate = now()?;
+            let candidate = current(context)?;
             let mut file = context
                 .evidence
                 .add(file)
@@ -115,6 +118,12 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
                 file,
             }
         }
+        _ => return judgement(context, command),
+    })
+}
+
+fn judgement(context: &Context, command: &ReleaseCommand) -> Result<What, CommandError> {
+    Ok(match command {
         ReleaseCommand::Review {
             step,
             approve,
@@ -122,7 +131,7 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
             ..
         } => What::ReviewGiven {
             step: step.clone(),
-            candidate: now()?,
+            candidate: current(context)?,
             evidence: show::evidence_to_review(context, step)
                 .into_iter()
                 .map(|(_, evidence)| evidence.file.sha256)
@@ -150,7 +159,7 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
             reason,
         } => What::DecisionMade {
             step: decision_step(context)?,
-            candidate: now()?,
+            candidate: current(context)?,
             verdict: match verdict {
                 Verdict::Go => journal::Verdict::Go,
                 Verdict::NoGo => journal::Verdict::NoGo,
@@ -158,6 +167,13 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
             findings: dispositions(findings)?,
             reason: reason.clone(),
         },
+        _ => return course(context, command),
+    })
+}
+
+/// What happens to the release as a whole, and to waits and hand-overs.
+fn course(context: &Context, command: &ReleaseCommand) -> Result<What, CommandError> {
+    Ok(match command {
         ReleaseCommand::CheckIn {
             step,
             reports,
@@ -178,7 +194,7 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
         },
         ReleaseCommand::Handoff { step, answer, note } => What::HandoffAnswered {
             step: step.clone(),
-            candidate: now()?,
+            candidate: current(context)?,
             image: *answer,
             note: note.clone(),
         },
@@ -190,15 +206,7 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
         },
         ReleaseCommand::Retro { note } => What::RetroNoted { note: note.clone() },
         ReleaseCommand::Close => What::Closed {},
-        ReleaseCommand::Init
-        | ReleaseCommand::Lint
-        | ReleaseCommand::Start { .. }
-        | ReleaseCommand::Status
-        | ReleaseCommand::Next
-        | ReleaseCommand::Log
-        | ReleaseCommand::Verify => {
-            return Err(usage("this command adds no event".into()));
-        }
+        _ => return Err(usage("this command adds no event".into())),
     })
 }
 

@@ -11,7 +11,7 @@ use super::context::Context;
 use crate::command_error::CommandError;
 use crate::ui::{Ui, size};
 
-pub(super) fn status(context: &Context, ui: &mut Ui) -> Outcome {
+pub(super) fn status(context: &Context, ui: &mut Ui) {
     let run = context.run();
     let mut text = heading(context, &run);
     let mut steps = Vec::new();
@@ -42,7 +42,6 @@ pub(super) fn status(context: &Context, ui: &mut Ui) -> Outcome {
         &text,
         &serde_json::json!({ "run": context.version, "steps": steps }),
     );
-    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn next(context: &Context, ui: &mut Ui) -> Outcome {
@@ -89,7 +88,7 @@ pub(super) fn next_text(context: &Context) -> String {
     text
 }
 
-pub(super) fn log(context: &Context, ui: &mut Ui) -> Outcome {
+pub(super) fn log(context: &Context, ui: &mut Ui) {
     let mut text = String::new();
     let run = context.run();
     let mut events = Vec::new();
@@ -116,7 +115,6 @@ pub(super) fn log(context: &Context, ui: &mut Ui) -> Outcome {
         events.push(serde_json::json!({ "digest": verified.digest(), "event": event, "ignored": ignored.map(|i| i.refusal.to_string()) }));
     }
     ui.answer(&text, &events);
-    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn verify(context: &Context, ui: &mut Ui) -> Outcome {
@@ -182,7 +180,7 @@ pub(super) fn evidence_to_review(context: &Context, review: &str) -> Vec<(String
         .collect()
 }
 
-pub(super) fn to_review(context: &Context, step: &str, ui: &mut Ui) -> Outcome {
+pub(super) fn to_review(context: &Context, step: &str, ui: &mut Ui) {
     let evidence = evidence_to_review(context, step);
     let mut text = String::new();
     for (step, evidence) in &evidence {
@@ -203,7 +201,6 @@ pub(super) fn to_review(context: &Context, step: &str, ui: &mut Ui) -> Outcome {
         .map(|(step, e)| serde_json::json!({ "step": step, "file": e.file }))
         .collect();
     ui.answer(&text, &value);
-    Ok(ExitCode::SUCCESS)
 }
 
 fn heading(context: &Context, run: &Run<'_>) -> String {
