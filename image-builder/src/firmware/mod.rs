@@ -7,8 +7,9 @@
 mod config;
 mod check;
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 
+use crate::partitions::fat;
 use crate::partitions::mbr::{Mbr, MbrError, SECTOR};
 
 pub use check::{Board, BootPlan, check, plan};
@@ -57,16 +58,16 @@ impl BootPartition {
             .position(|p| is_fat(p.kind))
             .ok_or(FirmwareError::NoBootPartition)?;
         let partition = table.partitions[index];
-        let window = Window {
-            inner: image,
-            start: u64::from(partition.first) * SECTOR,
-            length: u64::from(partition.sectors) * SECTOR,
-            position: 0,
-        };
-        let options = fatfs::FsOptions::new().update_accessed_date(false);
-        let fat = fatfs::FileSystem::new(window, options).map_err(FirmwareError::Fat)?;
-        let mut files = std::collections::BTreeMap::new();
-        read_folder(&fat.root_dir(), "", &mut files, 0).map_err(FirmwareError::Fat)?;
+        let files = fat::read(
+            image,
+            u64::from(partition.first) * SECTOR,
+            u64::from(partition.sectors) * SECTOR,
+        )
+        .map_err(FirmwareError::Fat)?;
+        let files = files
+            .into_iter()
+            .map(|(name, bytes)| (name.to_ascii_lowercase(), bytes))
+            .collect();
         Ok(Self {
             table,
             number: index + 1,
@@ -86,80 +87,5 @@ impl BootPartition {
         self.files
             .iter()
             .map(|(name, bytes)| (name.as_str(), bytes.len() as u64))
-    }
-}
-
-/// Folders of a boot partition are two deep; deeper ones are damage or malice.
-const DEEPEST: u32 = 6;
-
-fn read_folder<T: fatfs::ReadWriteSeek>(
-    folder: &fatfs::Dir<'_, T>,
-    prefix: &str,
-    files: &mut std::collections::BTreeMap<String, Vec<u8>>,
-    depth: u32,
-) -> io::Result<()> {
-    for entry in folder.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_ascii_lowercase();
-        if name == "." || name == ".." {
-            continue;
-        }
-        if entry.is_dir() {
-            if depth < DEEPEST {
-                read_folder(
-                    &entry.to_dir(),
-                    &format!("{prefix}{name}/"),
-                    files,
-                    depth + 1,
-                )?;
-            }
-        } else {
-            let mut bytes = Vec::new();
-            entry.to_file().read_to_end(&mut bytes)?;
-            files.insert(format!("{prefix}{name}"), bytes);
-        }
-    }
-    Ok(())
-}
-
-/// One partition of a disk, read only.
-struct Window<'r, R> {
-    inner: &'r mut R,
-    start: u64,
-    length: u64,
-    position: u64,
-}
-
-impl<R: Read + Seek> Read for Window<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let room = left.min(buffer.len());
-        self.inner
-            .seek(SeekFrom::Start(self.start + self.position))?;
-        let count = self.inner.read(&mut buffer[..room])?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-impl<R> Seek for Window<'_, R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.length.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = target.ok_or_else(|| io::Error::other("a seek before the partition"))?;
-        Ok(self.position)
-    }
-}
-
-impl<R> Write for Window<'_, R> {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::Error::other("the firmware model never writes"))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

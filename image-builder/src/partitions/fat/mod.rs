@@ -1,10 +1,14 @@
-//! Writes a FAT32 file system with given files: the same files give the same bytes.
+//! Writes a FAT32 file system with given files: the same files give the same bytes. Reads any FAT.
 //!
 //! Microsoft, "FAT: General Overview of On-Disk Format" 1.03. Files are contiguous and lie in the
 //! order of their names; long names are written as VFAT entries.
 
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Seek, SeekFrom, Write};
+
+pub use read::read;
 
 const SECTOR: u64 = 512;
 const RESERVED_SECTORS: u32 = 32;

@@ -38,7 +38,122 @@ fn read_back(disk: &[u8]) -> Files {
     );
     let mut files = Files::new();
     walk(&fs.root_dir(), "", &mut files);
+    let ours = read(&mut Cursor::new(disk), 0, disk.len() as u64).unwrap();
+    assert!(ours == files, "our own reader finds {:?}", ours.keys());
     files
+}
+
+/// Formats and fills a file system with another implementation.
+fn made_by_another(width: fatfs::FatType, size: usize, files: &Files) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut disk = vec![0; size];
+    let options = fatfs::FormatVolumeOptions::new()
+        .fat_type(width)
+        .bytes_per_cluster(512);
+    fatfs::format_volume(Cursor::new(&mut disk[..]), options).unwrap();
+    let fs = fatfs::FileSystem::new(Cursor::new(&mut disk[..]), fatfs::FsOptions::new()).unwrap();
+    assert_eq!(fs.fat_type(), width);
+    for (name, bytes) in files {
+        for (at, _) in name.match_indices('/') {
+            fs.root_dir().create_dir(&name[..at]).unwrap();
+        }
+        let mut file = fs.root_dir().create_file(name).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+    drop(fs);
+    disk
+}
+
+/// Of all three widths.
+fn foreign_disks() -> Vec<Vec<u8>> {
+    let mut files = Files::new();
+    files.insert("config.txt".into(), b"arm_64bit=1\n".to_vec());
+    files.insert("a rather long name, with Ü.dtbo".into(), vec![7; 5_000]);
+    files.insert("overlays/deep/one.dtbo".into(), vec![9; 512]);
+    files.insert("empty".into(), Vec::new());
+    let widths = [
+        (fatfs::FatType::Fat12, 1 << 20),
+        (fatfs::FatType::Fat16, 8 << 20),
+        (fatfs::FatType::Fat32, 40 << 20),
+    ];
+    let make = |(width, size)| {
+        let disk = made_by_another(width, size, &files);
+        let found = read(&mut Cursor::new(&disk), 0, size as u64).unwrap();
+        let of = |files: &Files| -> Files {
+            let lower = |(name, bytes): (&String, &Vec<u8>)| (name.to_lowercase(), bytes.clone());
+            files.iter().map(lower).collect()
+        };
+        assert!(of(&found) == of(&files), "{width:?}: {:?}", found.keys());
+        disk
+    };
+    widths.into_iter().map(make).collect()
+}
+
+#[test]
+fn reads_what_another_implementation_wrote() {
+    foreign_disks();
+}
+
+/// Tables, entries and boot sectors with any byte changed: an error or other files, never a panic, a
+/// loop, or more bytes than there are.
+#[test]
+fn damage_ends_well() {
+    let mut seed = 7_u64;
+    for disk in foreign_disks() {
+        for _ in 0..400 {
+            let mut broken = disk.clone();
+            for _ in 0..4 {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                let at = usize::try_from(seed % (64 << 10)).unwrap();
+                broken[at] = seed.to_le_bytes()[4];
+            }
+            if let Ok(files) = read(&mut Cursor::new(&broken), 0, broken.len() as u64) {
+                let bytes: usize = files.values().map(Vec::len).sum();
+                assert!(bytes <= broken.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn circles_and_lies_are_told() {
+    let disk = foreign_disks().swap_remove(1);
+    let said = |broken: &[u8]| {
+        let found = read(&mut Cursor::new(broken), 0, broken.len() as u64);
+        found
+            .err()
+            .map_or_else(|| "nothing".to_owned(), |error| error.to_string())
+    };
+    let half = |at: usize| usize::from(u16::from_le_bytes([disk[at], disk[at + 1]]));
+    let table = half(14) * 512;
+    let root = table + usize::from(disk[16]) * half(22) * 512;
+    let entry = (root..)
+        .step_by(32)
+        .find(|at| disk[*at..].starts_with(b"CONFIG  TXT"))
+        .unwrap();
+    // A file that says it is longer than its chain, longer than the disk, or lies nowhere.
+    let changed = |at: usize, bytes: &[u8]| {
+        let mut broken = disk.clone();
+        broken[at..at + bytes.len()].copy_from_slice(bytes);
+        broken
+    };
+    assert!(said(&changed(entry + 28, &[0, 16, 0, 0])).contains("shorter than its entry says"));
+    assert!(said(&changed(entry + 28, &[0xff; 4])).contains("larger than its partition"));
+    assert!(said(&changed(entry + 26, &[0xff, 0xf0])).contains("leads out of it"));
+    // A chain that comes back to itself, under a length that it never reaches.
+    let first = half(entry + 26);
+    let mut circle = changed(
+        table + first * 2,
+        &u16::try_from(first).unwrap().to_le_bytes(),
+    );
+    circle[entry + 28..entry + 32].copy_from_slice(&u32::try_from(7 << 20).unwrap().to_le_bytes());
+    assert!(said(&circle).contains("goes in circles"));
+    assert!(said(&changed(510, &[0])).contains("55 AA"));
+    assert!(said(&changed(11, &[1])).contains("impossible size"));
+    let short = read(&mut Cursor::new(&disk), 0, 1 << 20).err().unwrap();
+    assert!(short.to_string().contains("larger than its partition"));
 }
 
 fn make(files: &Files) -> Result<Vec<u8>, FatError> {
