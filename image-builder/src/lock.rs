@@ -21,7 +21,7 @@ pub const TARGET: &str = "arm64";
 const BASE: &[&str] = &["apt"];
 /// Programs that the build runs on its own machine: they come from the same suite, so the host's
 /// versions do not matter, and they can stand in for the target's own while scripts run.
-const TOOLS: &[&str] = &[
+pub const TOOLS: &[&str] = &[
     "base-files",
     "bash",
     "coreutils",
