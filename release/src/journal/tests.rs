@@ -105,26 +105,64 @@ fn work_of_two_people_offline_merges_the_same_both_ways() {
     let journal = team.journal();
     team.add(&journal, "alice", 0, "together");
     let other = Journal::new(&team.folder.path().join("other"), RUN);
-    let copy = |from: &Journal, to: &Journal| {
-        fs_err::create_dir_all(to.events()).unwrap();
-        for entry in fs_err::read_dir(from.events()).unwrap() {
-            let entry = entry.unwrap();
-            fs_err::copy(entry.path(), to.events().join(entry.file_name())).unwrap();
-        }
-    };
-    copy(&journal, &other);
+    copy_events(&journal, &other);
     team.add(&journal, "alice", 1, "a1");
     team.add(&journal, "alice", 4, "a2");
     team.add(&other, "bob", 2, "b1");
     team.add(&other, "bob", 3, "b2");
-    copy(&journal, &other);
-    copy(&other, &journal);
+    copy_events(&journal, &other);
+    copy_events(&other, &journal);
     assert_eq!(team.notes(&journal), team.notes(&other));
     assert_eq!(team.notes(&journal), ["together", "a1", "b1", "b2", "a2"]);
     let seen = journal.verify(&team.signers).unwrap();
     assert_eq!(seen.heads().len(), 2);
     team.add(&journal, "bob", 9, "both");
     assert_eq!(journal.verify(&team.signers).unwrap().heads().len(), 1);
+}
+
+fn copy_events(from: &Journal, to: &Journal) {
+    fs_err::create_dir_all(from.events()).unwrap();
+    fs_err::create_dir_all(to.events()).unwrap();
+    for entry in fs_err::read_dir(from.events()).unwrap() {
+        let entry = entry.unwrap();
+        fs_err::copy(entry.path(), to.events().join(entry.file_name())).unwrap();
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Two people write and exchange as it comes; in the end both have everything, in one order.
+    #[test]
+    fn any_interleaving_merges_to_one_order(
+        steps in proptest::collection::vec((0..4_u8, 0..200_i64), 1..30)
+    ) {
+        let team = Team::new();
+        let (here, there) = (team.journal(), Journal::new(&team.folder.path().join("other"), RUN));
+        let mut written = 0;
+        for (number, (step, second)) in steps.into_iter().enumerate() {
+            let note = number.to_string();
+            match step {
+                0 => drop(team.add(&here, "alice", second, &note)),
+                1 => drop(team.add(&there, "bob", second, &note)),
+                2 => copy_events(&here, &there),
+                _ => copy_events(&there, &here),
+            }
+            written += usize::from(step < 2);
+        }
+        copy_events(&here, &there);
+        copy_events(&there, &here);
+        let order = team.notes(&here);
+        proptest::prop_assert_eq!(&order, &team.notes(&there));
+        proptest::prop_assert_eq!(order.len(), written);
+        // Nobody's event comes before one that they had seen.
+        let verified = here.verify(&team.signers).unwrap();
+        let mut known = std::collections::BTreeSet::new();
+        for event in verified.events() {
+            proptest::prop_assert!(event.event().after.iter().all(|seen| known.contains(seen)));
+            known.insert(event.digest());
+        }
+    }
 }
 
 #[test]

@@ -248,4 +248,6 @@ impl<'t> Run<'t> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
