@@ -9,4 +9,5 @@ pub mod run;
 pub mod built_in;
 pub mod candidate;
 pub mod evidence;
+pub mod hash_block;
 pub mod template;

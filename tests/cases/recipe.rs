@@ -39,7 +39,7 @@ fn a_wrong_recipe_ends_with_status_2_and_says_where() {
 fn help_is_there_for_every_command_and_man_pages_and_completions_are_made() {
     for command in [
         "check", "lock", "plan", "build", "diff", "boot", "shell", "inspect", "verify", "doctor",
-        "cache",
+        "cache", "hash", "release",
     ] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success(), "{command}: {}", text(&output));

@@ -349,3 +349,35 @@ fn two_copies_of_the_journal_merge_and_a_tampered_event_is_found() {
     fs_err::write(&carls, whole).unwrap();
     team.says("dan", &["verify"]);
 }
+
+#[test]
+fn hashes_come_into_the_changelog_once_and_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let changelog = folder.path().join("CHANGELOG.md");
+    fs_err::write(
+        &changelog,
+        "# Changelog\n\n## [0.1.0] - 2026-12-01\n\n- Tea.\n",
+    )
+    .unwrap();
+    let manifest = outputs("kvm").join("manifest.json");
+    let (file, of) = (changelog.to_str().unwrap(), manifest.to_str().unwrap());
+    let words = ["hash", "--changelog", file, "--manifest", of];
+    let said = |words: &[&str]| text(&command(words).output().unwrap());
+    assert!(said(&words).contains("the hashes of 0.1.0 are updated"));
+    assert!(said(&words).contains("are right already"));
+    let sums = fs_err::read_to_string(outputs("kvm").join("SHA256SUMS")).unwrap();
+    let image = sums
+        .lines()
+        .find(|line| line.ends_with(".img.zst"))
+        .unwrap();
+    let written = fs_err::read_to_string(&changelog).unwrap();
+    assert!(
+        written.contains(&image[..64]) && written.starts_with("# Changelog\n"),
+        "{written}"
+    );
+
+    // The plain sums are those of sha256sum.
+    let (good, theirs) = tool("sha256sum", &[of]);
+    assert!(good, "{theirs}");
+    assert_eq!(said(&["hash", of]), theirs);
+}

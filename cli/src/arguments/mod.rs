@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Hash a folder of outputs again, or rebuild it and compare
     Verify(VerifyArguments),
+    /// Print SHA-256 sums, or write an image's hashes into a changelog
+    Hash(HashArguments),
     /// Turn a candidate into a published release, step by step and together
     Release(release::ReleaseArguments),
     /// Say what this machine can do, and what is missing
@@ -168,6 +170,22 @@ pub(crate) struct VerifyArguments {
     /// Build this recipe again from the folder's lock and compare every file
     #[arg(long, value_name = "RECIPE")]
     pub(crate) rebuild: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HashArguments {
+    /// Files to hash
+    #[arg(required_unless_present = "changelog", conflicts_with = "changelog")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Changelog (Keep a Changelog) whose entry gets the hashes
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    pub(crate) changelog: Option<PathBuf>,
+    /// The build's manifest.json, or its folder; its files are hashed again
+    #[arg(long, value_name = "FILE", requires = "changelog")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Entry of the changelog; the manifest's version if absent
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) entry: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -37,6 +37,8 @@ pub(crate) enum CommandError {
     Template(#[source] release::template::Problems),
     #[error("this build cannot be the candidate")]
     Candidate(#[source] release::candidate::CandidateError),
+    #[error("the changelog cannot be changed")]
+    HashBlock(#[source] release::hash_block::HashBlockError),
     #[error("the event cannot be recorded")]
     Append(#[source] release::journal::AppendError),
     #[error("this does not count in release {run}")]
@@ -65,6 +67,7 @@ impl CommandError {
             | Self::Boot(_)
             | Self::Diff(_)
             | Self::Candidate(_)
+            | Self::HashBlock(_)
             | Self::Append(_)
             | Self::Refused { .. }
             | Self::Io { .. } => FAILED,

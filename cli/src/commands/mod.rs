@@ -10,6 +10,7 @@ mod boot;
 mod shell;
 mod inspect;
 mod verify;
+mod hash;
 mod release;
 mod doctor;
 mod cache;
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &mut Ui) -> Outcome {
         Command::Shell(command) => shell::run(arguments, command, ui),
         Command::Inspect(command) => inspect::run(command, ui),
         Command::Verify(command) => verify::run(arguments, command, ui),
+        Command::Hash(command) => hash::run(command, ui),
         Command::Release(command) => release::run(command, ui),
         Command::Doctor => doctor::run(arguments, ui),
         Command::Cache(command) => cache::run(arguments, command, ui),
