@@ -21,6 +21,12 @@ struct Team {
     folder: tempfile::TempDir,
 }
 
+fn make_key(path: &Path) {
+    let path = path.to_str().unwrap();
+    let (good, said) = tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", path]);
+    assert!(good, "{said}");
+}
+
 impl Team {
     /// A repository with the template that comes with bakelite, and keys for everybody.
     fn new() -> Self {
@@ -30,21 +36,7 @@ impl Team {
         let mut people = String::new();
         for (name, roles) in PEOPLE {
             let key = team.key(name);
-            let (good, said) = tool(
-                "ssh-keygen",
-                &[
-                    "-q",
-                    "-t",
-                    "ed25519",
-                    "-N",
-                    "",
-                    "-C",
-                    name,
-                    "-f",
-                    key.to_str().unwrap(),
-                ],
-            );
-            assert!(good, "{said}");
+            make_key(&key);
             let public = fs_err::read_to_string(key.with_extension("pub")).unwrap();
             people.push_str(&format!(
                 "[people.{name}]\nroles = {roles:?}\nkeys = [{:?}]\n",
@@ -311,19 +303,7 @@ fn two_copies_of_the_journal_merge_and_a_tampered_event_is_found() {
 
     // Nobody's key, a changed event, and a truncated one.
     let stranger = team.key("stranger");
-    let (good, said) = tool(
-        "ssh-keygen",
-        &[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-f",
-            stranger.to_str().unwrap(),
-        ],
-    );
-    assert!(good, "{said}");
+    make_key(&stranger);
     team.is_refused(
         "stranger",
         &["finding", "x", "y"],

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const ZSTD_LEVEL: i32 = 3;
 /// File systems place data by blocks of this size: pieces end between them.
 const BLOCK: usize = 4096;
-/// A piece has at least so many bytes: twice the window of the level would gain nothing …
+/// A piece has at least so many bytes, as many as the level looks back, so that little is lost …
 const SMALLEST: usize = 2 << 20;
 /// … and at most so many, also where nothing in it says to cut.
 const LARGEST: usize = 16 << 20;
