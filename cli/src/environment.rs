@@ -90,3 +90,24 @@ fn rust_tools() -> Option<RustTools> {
         version: ask(&["--version", "--verbose"])?,
     })
 }
+
+/// Returns a secret by the name of its environment variable.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line reads the environment for the libraries"
+)]
+pub(crate) fn secret(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+/// Returns this program.
+pub(crate) fn program() -> Result<PathBuf, CommandError> {
+    std::env::current_exe().map_err(CommandError::io("find this program"))
+}
+
+/// Returns 32 random bytes.
+pub(crate) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the kernel has randomness");
+    bytes
+}

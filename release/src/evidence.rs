@@ -64,6 +64,16 @@ impl EvidenceStore {
         })
     }
 
+    /// Takes a file that must have a digest, as it came from somebody else.
+    pub fn receive(&self, file: &Path, expected: &Sha256Digest) -> io::Result<EvidenceFile> {
+        let (found, _) = Sha256Digest::of_file(file)?;
+        if found != *expected {
+            let text = format!("evidence {expected} came with SHA-256 {found}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        self.add(file)
+    }
+
     /// Returns where the file with a digest lies.
     pub fn path(&self, sha256: &Sha256Digest) -> PathBuf {
         self.folder.join(sha256.to_string())

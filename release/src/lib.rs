@@ -6,8 +6,12 @@
 
 pub mod journal;
 pub mod run;
+pub mod opened;
+pub mod sheet;
 pub mod built_in;
 pub mod candidate;
 pub mod evidence;
-pub mod hash_block;
+pub mod changelog;
+pub mod advisory;
+pub mod cost;
 pub mod template;

@@ -73,12 +73,19 @@ fn rooms_use_only_the_rooms_they_may() {
         ("agent", &["agent-device", "agent-https"]),
         ("release", &["artifact-manifest", "content-digest"]),
         (
+            "release/automation",
+            &["artifact-manifest", "content-digest", "release"],
+        ),
+        ("release/dashboard", &["content-digest", "release"]),
+        (
             "cli",
             &[
                 "artifact-manifest",
                 "content-digest",
                 "image-builder",
                 "release",
+                "release-automation",
+                "release-dashboard",
             ],
         ),
     ];
@@ -88,6 +95,8 @@ fn rooms_use_only_the_rooms_they_may() {
         "apt-repository",
         "image-builder",
         "release",
+        "release-automation",
+        "release-dashboard",
         "agent-device",
         "agent-https",
         "bakelite-agent",

@@ -30,9 +30,9 @@ pub(crate) enum ReleaseCommand {
     Start {
         /// Its version
         version: String,
-        /// What kind of release it is
+        /// What kind of release it is; asked for if absent
         #[arg(long)]
-        kind: Kind,
+        kind: Option<Kind>,
     },
     /// Builds that may become the release
     #[command(subcommand)]
@@ -145,16 +145,90 @@ pub(crate) enum ReleaseCommand {
         #[arg(long)]
         reason: String,
     },
-    /// Enter the hash that somebody outside computed
+    /// Make the bundle for somebody outside, or enter the hash that they computed
     Handoff {
         /// The step
         step: String,
-        /// SHA-256 of the image that they downloaded
+        /// SHA-256 of the image that they downloaded; without it, the bundle is made
         #[arg(long, value_name = "SHA256")]
-        answer: Sha256Digest,
+        answer: Option<Sha256Digest>,
         /// What they wrote
         #[arg(long, default_value = "")]
         note: String,
+        /// Folder of the candidate's files, if it is not where it was added from
+        #[arg(long, value_name = "FOLDER")]
+        build: Option<PathBuf>,
+    },
+    /// Show what an automated step would do, or do it
+    Run {
+        /// The step
+        step: String,
+        /// Do it
+        #[arg(long = "do", conflicts_with = "undo")]
+        do_it: bool,
+        /// Take it back
+        #[arg(long, requires = "reason")]
+        undo: bool,
+        /// Why it is taken back
+        #[arg(long)]
+        reason: Option<String>,
+        /// Folder of the candidate's files, if it is not where it was added from
+        #[arg(long, value_name = "FOLDER")]
+        build: Option<PathBuf>,
+    },
+    /// Say what became of an attempt that was interrupted and that no program can ask about
+    Settle {
+        /// The step
+        step: String,
+        /// What became of it
+        outcome: Settled,
+        /// How you know
+        #[arg(long)]
+        note: String,
+    },
+    /// Let somebody stand in for a role of yours, in this release
+    Delegate {
+        /// The role
+        role: String,
+        /// Who stands in
+        #[arg(long)]
+        to: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// List the changes that wait for a release, with their owners and tests
+    Changes,
+    /// Carry the journal between people: fetch, verify, merge, push
+    Sync {
+        /// Address of the git repository; the product's own “origin” if absent
+        #[arg(long, value_name = "ADDRESS")]
+        remote: Option<String>,
+    },
+    /// Show what releases cost, and whether automating a step pays
+    Cost(CostArguments),
+    /// Serve the release as a web page, for those who do not use git
+    Serve {
+        /// Address and port to listen on
+        #[arg(long, default_value = "127.0.0.1:8620", value_name = "ADDRESS:PORT")]
+        listen: std::net::SocketAddr,
+        /// Address that browsers use, if a proxy with TLS stands in front
+        #[arg(long, value_name = "URL")]
+        public: Option<String>,
+        /// Carry the journal by git every minute, and after every event
+        #[arg(long)]
+        sync: bool,
+        /// Address of the git repository, for --sync; the product's own “origin” if absent
+        #[arg(long, value_name = "ADDRESS")]
+        remote: Option<String>,
+    },
+    /// Make a link with which somebody signs in to the web page, once
+    Invite {
+        /// Who, by the name in people.toml
+        name: String,
+        /// Address that browsers use
+        #[arg(long, default_value = "http://127.0.0.1:8620", value_name = "URL")]
+        public: String,
     },
     /// Take back what was published
     Yank {
@@ -211,6 +285,39 @@ pub(crate) enum EvidenceCommand {
         #[arg(long)]
         serial: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CostArguments {
+    /// Releases a year
+    #[arg(long, default_value_t = 6.0, value_name = "NUMBER")]
+    pub(crate) a_year: f64,
+    /// Step that one thinks of automating
+    #[arg(long, value_name = "STEP")]
+    pub(crate) automate: Option<String>,
+    /// Hours to build the automation
+    #[arg(long, default_value_t = 8.0, value_name = "HOURS")]
+    pub(crate) build_hours: f64,
+    /// Minutes that the step would still take
+    #[arg(long, default_value_t = 0.0, value_name = "MINUTES")]
+    pub(crate) minutes_then: f64,
+    /// Hours a year to keep the automation alive
+    #[arg(long, default_value_t = 0.0, value_name = "HOURS")]
+    pub(crate) upkeep: f64,
+    /// How often the step goes wrong by hand, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub(crate) errors: f64,
+    /// Hours that one such error costs
+    #[arg(long, default_value_t = 0.0, value_name = "HOURS")]
+    pub(crate) hours_an_error: f64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Settled {
+    /// It was done
+    Done,
+    /// It was not done
+    Failed,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -10,6 +10,8 @@ use image_builder::diff::DiffError;
 use image_builder::pipeline::BuildError;
 use image_builder::recipe::Problems;
 use image_builder::worker::chain;
+use release::opened::OpenError;
+use release_automation::sync::SyncError;
 
 /// The request failed.
 pub(crate) const FAILED: u8 = 1;
@@ -33,20 +35,28 @@ pub(crate) enum CommandError {
     Diff(#[source] DiffError),
     #[error("verification failed:\n  {}", problems.join("\n  "))]
     NotVerified { problems: Vec<String> },
-    #[error("the template cannot be used")]
+    #[error("what people wrote cannot be used")]
     Template(#[source] release::template::Problems),
     #[error("this build cannot be the candidate")]
     Candidate(#[source] release::candidate::CandidateError),
     #[error("the changelog cannot be changed")]
-    HashBlock(#[source] release::hash_block::HashBlockError),
-    #[error("the event cannot be recorded")]
-    Append(#[source] release::journal::AppendError),
-    #[error("this does not count in release {run}")]
-    Refused {
-        run: String,
+    HashBlock(#[source] release::changelog::hash_block::HashBlockError),
+    #[error("the release cannot be opened")]
+    Open(#[source] release::opened::OpenError),
+    #[error(transparent)]
+    Record(#[from] release::opened::RecordError),
+    #[error("{step} was not done")]
+    Automation {
+        step: String,
         #[source]
-        source: release::run::Refusal,
+        source: release_automation::ActionError,
     },
+    #[error("{step}: {why}")]
+    Conflict { step: String, why: String },
+    #[error("the journal was not carried")]
+    Sync(#[source] release_automation::sync::SyncError),
+    #[error("the page cannot be served")]
+    Serve(#[source] release_dashboard::ServeError),
     #[error("cannot {what}")]
     Io {
         what: &'static str,
@@ -68,10 +78,14 @@ impl CommandError {
             | Self::Diff(_)
             | Self::Candidate(_)
             | Self::HashBlock(_)
-            | Self::Append(_)
-            | Self::Refused { .. }
+            | Self::Record(_)
+            | Self::Automation { .. }
+            | Self::Serve(_)
+            | Self::Sync(SyncError::Start(_) | SyncError::Git { .. } | SyncError::Busy)
             | Self::Io { .. } => FAILED,
-            Self::NotVerified { .. } => NOT_VERIFIED,
+            Self::Open(OpenError::Template(_)) => USAGE,
+            Self::Open(OpenError::Read(_)) => FAILED,
+            Self::NotVerified { .. } | Self::Conflict { .. } | Self::Sync(_) => NOT_VERIFIED,
         }
     }
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use content_digest::Sha256Digest;
-use release::{candidate, hash_block};
+use release::candidate;
+use release::changelog::hash_block;
 
 use super::Outcome;
 use crate::arguments::HashArguments;
@@ -17,7 +18,7 @@ pub(super) fn run(command: &HashArguments, ui: &mut Ui) -> Outcome {
         let version = command.entry.as_ref().unwrap_or(&build.manifest.version);
         let before =
             fs_err::read_to_string(changelog).map_err(CommandError::io("read the changelog"))?;
-        let after = hash_block::update(&before, version, &build.manifest, build.digest)
+        let after = hash_block::update(&before, version, &build.manifest, build.digest, None)
             .map_err(CommandError::HashBlock)?;
         let changed = before != after;
         if changed {

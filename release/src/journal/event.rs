@@ -52,6 +52,9 @@ pub enum What {
         image: Sha256Digest,
         /// Conditions that hold for it, such as `has-security-fix`.
         facts: Vec<String>,
+        /// Developers of changed behaviour, who must see the footage.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        owners: Vec<String>,
     },
     /// Somebody began a step.
     StepClaimed {
@@ -85,6 +88,22 @@ pub enum What {
     StepWaived {
         /// The step.
         step: String,
+        /// Why.
+        reason: String,
+    },
+    /// What a step did was taken back: it is open again.
+    StepUndone {
+        /// The step.
+        step: String,
+        /// What was taken back, and why.
+        note: String,
+    },
+    /// Somebody may stand in for the role of the one who says so, in this release.
+    RoleDelegated {
+        /// The role.
+        role: String,
+        /// Who stands in.
+        to: String,
         /// Why.
         reason: String,
     },

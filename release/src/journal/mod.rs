@@ -23,7 +23,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use event::{Disposition, Event, EvidenceFile, Outcome, Place, RunKind, SCHEMA, Verdict, What};
-pub use signature::{AllowedSigners, KeyFile, NAMESPACE, SignatureError, Signer, SshKeygen};
+pub use signature::{
+    AllowedSigners, FILE_NAMESPACE, KeyFile, NAMESPACE, SignatureError, Signer, SshKeygen,
+};
 pub use verified::{Problem, Trouble, Verified, VerifiedEvent, digest};
 
 /// An event with its signature, as it lies on the disk.
@@ -143,7 +145,7 @@ impl Journal {
         };
         let bytes = verified::canonical(&event);
         let signed = SignedEvent {
-            signature: signer.sign(&bytes)?,
+            signature: signer.sign(NAMESPACE, &bytes)?,
             event: serde_json::from_slice(&bytes).expect("written above"),
         };
         let mut text = serde_json::to_vec(&signed).expect("plain data");

@@ -1,12 +1,15 @@
 //! Signatures of events: SSHSIG (OpenSSH, PROTOCOL.sshsig), because everybody on a team has a key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 /// Keeps a signature of something else from passing for one of an event, and the other way round.
 pub const NAMESPACE: &str = "bakelite-release-journal";
+
+/// The namespace of signed files, as `ssh-keygen -Y sign -n file` has it.
+pub const FILE_NAMESPACE: &str = "file";
 
 /// An event could not be signed, or a signature does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,12 @@ pub enum SignatureError {
         /// The name.
         name: String,
     },
+    /// Somebody wrote for somebody else, and is no server.
+    #[error("{name} wrote it for somebody else, and is no server of this release")]
+    NoServer {
+        /// The name.
+        name: String,
+    },
     /// The signature is by a key that is not the signer's.
     #[error("signed by {found}, which is no key of {name}")]
     OtherKey {
@@ -61,8 +70,8 @@ pub enum SignatureError {
 
 /// Makes signatures.
 pub trait Signer {
-    /// Signs bytes. Returns the armoured signature.
-    fn sign(&self, bytes: &[u8]) -> Result<String, SignatureError>;
+    /// Signs bytes for a purpose, the namespace. Returns the armoured signature.
+    fn sign(&self, namespace: &str, bytes: &[u8]) -> Result<String, SignatureError>;
 }
 
 /// A key in memory, such as a server's.
@@ -96,9 +105,9 @@ impl From<PrivateKey> for KeyFile {
 }
 
 impl Signer for KeyFile {
-    fn sign(&self, bytes: &[u8]) -> Result<String, SignatureError> {
+    fn sign(&self, namespace: &str, bytes: &[u8]) -> Result<String, SignatureError> {
         self.0
-            .sign(NAMESPACE, HashAlg::Sha512, bytes)
+            .sign(namespace, HashAlg::Sha512, bytes)
             .and_then(|signature| signature.to_pem(LineEnding::LF))
             .map_err(SignatureError::Sign)
     }
@@ -117,11 +126,11 @@ impl Signer for SshKeygen {
         clippy::disallowed_methods,
         reason = "OpenSSH is the only one that can use every kind of key"
     )]
-    fn sign(&self, bytes: &[u8]) -> Result<String, SignatureError> {
+    fn sign(&self, namespace: &str, bytes: &[u8]) -> Result<String, SignatureError> {
         use std::io::Write as _;
         use std::process::{Command, Stdio};
         let mut child = Command::new("ssh-keygen")
-            .args(["-Y", "sign", "-q", "-n", NAMESPACE, "-f"])
+            .args(["-Y", "sign", "-q", "-n", namespace, "-f"])
             .arg(&self.key)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -144,30 +153,67 @@ impl Signer for SshKeygen {
 
 /// Who may sign: public keys by name.
 #[derive(Debug, Clone, Default)]
-pub struct AllowedSigners(BTreeMap<String, Vec<PublicKey>>);
+pub struct AllowedSigners {
+    keys: BTreeMap<String, Vec<PublicKey>>,
+    servers: BTreeSet<String>,
+}
 
 impl AllowedSigners {
     /// Adds a key, as in `authorized_keys`.
     pub fn add(&mut self, name: &str, key: &str) -> Result<(), ssh_key::Error> {
         let key = PublicKey::from_openssh(key)?;
-        self.0.entry(name.to_owned()).or_default().push(key);
+        self.keys.entry(name.to_owned()).or_default().push(key);
         Ok(())
+    }
+
+    /// Adds the key of a server, which may sign for people.
+    pub fn add_server(&mut self, name: &str, key: &str) -> Result<(), ssh_key::Error> {
+        self.add(name, key)?;
+        self.servers.insert(name.to_owned());
+        Ok(())
+    }
+
+    /// Returns who must have signed an event: its actor, or the server that wrote it. Nobody else may write for
+    /// others.
+    pub(super) fn signer_of<'e>(
+        &self,
+        actor: &'e str,
+        via: Option<&'e str>,
+    ) -> Result<&'e str, SignatureError> {
+        match via {
+            None => Ok(actor),
+            Some(server) if self.servers.contains(server) => Ok(server),
+            Some(name) => Err(SignatureError::NoServer {
+                name: name.to_owned(),
+            }),
+        }
     }
 
     /// Returns whose a public key is.
     pub fn owner_of(&self, key: &str) -> Option<&str> {
         let key = PublicKey::from_openssh(key).ok()?;
         let has = |keys: &Vec<PublicKey>| keys.iter().any(|k| k.key_data() == key.key_data());
-        self.0
+        self.keys
             .iter()
             .find(|(_, keys)| has(keys))
             .map(|(name, _)| name.as_str())
     }
 
-    /// Checks that `name` signed exactly these bytes.
-    pub fn verify(&self, name: &str, bytes: &[u8], armoured: &str) -> Result<(), SignatureError> {
+    /// Returns the names of all signers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
+    }
+
+    /// Checks that `name` signed exactly these bytes for this purpose.
+    pub fn verify(
+        &self,
+        name: &str,
+        namespace: &str,
+        bytes: &[u8],
+        armoured: &str,
+    ) -> Result<(), SignatureError> {
         let keys = self
-            .0
+            .keys
             .get(name)
             .ok_or_else(|| SignatureError::UnknownSigner {
                 name: name.to_owned(),
@@ -182,7 +228,7 @@ impl AllowedSigners {
                     .fingerprint(HashAlg::Sha256)
                     .to_string(),
             })?;
-        key.verify(NAMESPACE, bytes, &signature)
+        key.verify(namespace, bytes, &signature)
             .map_err(|_wrong| SignatureError::Wrong {
                 name: name.to_owned(),
             })

@@ -18,7 +18,11 @@ impl Team {
         let keys = names.into_iter().zip(1_u8..).map(|(name, seed)| {
             let pair = Ed25519Keypair::from_seed(&[seed; 32]);
             let key = KeyFile::from(PrivateKey::from(pair));
-            signers.add(name, &key.public()).unwrap();
+            if name == "server" {
+                signers.add_server(name, &key.public()).unwrap();
+            } else {
+                signers.add(name, &key.public()).unwrap();
+            }
             (name, key)
         });
         let keys = keys.collect();
@@ -208,7 +212,10 @@ fn a_changed_forged_renamed_or_broken_event_is_named() {
     );
     refused(&whole.replace("\"note\"", "\"colour\""), "this is no event");
     // Bob's signature under Alice's name, and one of nobody.
-    let forged = team.key("bob").sign(&verified::canonical(&event)).unwrap();
+    let forged = team
+        .key("bob")
+        .sign(NAMESPACE, &verified::canonical(&event))
+        .unwrap();
     let forge = |signature: &str| {
         let event = serde_json::to_value(&event).unwrap();
         serde_json::json!({ "event": event, "signature": signature }).to_string()
@@ -267,11 +274,21 @@ fn openssh_reads_ours_and_we_read_openssh() {
     PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]))
         .write_openssh_file(&path, LineEnding::LF)
         .unwrap();
-    let by_keygen = SshKeygen { key: path }.sign(b"event").unwrap();
-    team.signers.verify("alice", b"event", &by_keygen).unwrap();
-    assert!(team.signers.verify("alice", b"other", &by_keygen).is_err());
+    let by_keygen = SshKeygen { key: path }.sign(NAMESPACE, b"event").unwrap();
+    team.signers
+        .verify("alice", NAMESPACE, b"event", &by_keygen)
+        .unwrap();
+    assert!(
+        team.signers
+            .verify("alice", NAMESPACE, b"other", &by_keygen)
+            .is_err()
+    );
 
-    fs_err::write(folder.join("signature"), alice.sign(b"event").unwrap()).unwrap();
+    fs_err::write(
+        folder.join("signature"),
+        alice.sign(NAMESPACE, b"event").unwrap(),
+    )
+    .unwrap();
     fs_err::write(
         folder.join("allowed"),
         format!("alice {}\n", alice.public()),
@@ -288,4 +305,29 @@ fn openssh_reads_ours_and_we_read_openssh() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn nobody_but_a_server_writes_for_somebody_else() {
+    let team = Team::new();
+    let journal = team.journal();
+    let author = Author {
+        actor: "alice",
+        via: Some("bob"),
+    };
+    let seen = Verified::default();
+    let time = Timestamp::from_second(1_700_000_000).unwrap();
+    let what = What::RetroNoted {
+        note: "bob says that alice said so".into(),
+    };
+    journal
+        .append(&author, team.key("bob"), &seen, time, RUN, what)
+        .unwrap();
+    let verified = journal.verify(&team.signers).unwrap();
+    assert!(verified.events().is_empty());
+    let problem = verified.problems()[0].to_string();
+    assert!(
+        problem.contains("bob wrote it for somebody else"),
+        "{problem}"
+    );
 }

@@ -297,9 +297,10 @@ fn read(
     if file.file_name().unwrap_or_default() != expected.as_str() {
         return Err(refuse(Trouble::Name { expected }));
     }
-    let signer = event.via.as_deref().unwrap_or(&event.actor);
+    let signer = signers.signer_of(&event.actor, event.via.as_deref());
+    let signer = signer.map_err(|error| refuse(Trouble::Signature(error)))?;
     signers
-        .verify(signer, &bytes, &signed.signature)
+        .verify(signer, super::NAMESPACE, &bytes, &signed.signature)
         .map_err(|error| refuse(Trouble::Signature(error)))?;
     Ok((event, digest))
 }

@@ -1,6 +1,7 @@
 //! A release under way: what replay of the journal makes of it. A pure function of template and
 //! events; who asks, and when, changes nothing but which waits are over.
 
+mod forecast;
 mod rules;
 mod status;
 
@@ -12,7 +13,8 @@ use jiff::Timestamp;
 use crate::journal::{Disposition, EvidenceFile, Outcome, Place, RunKind, Verdict, VerifiedEvent};
 use crate::template::Template;
 
-pub use rules::{CANDIDATE_ACTION, Refusal};
+pub use forecast::Forecast;
+pub use rules::Refusal;
 pub use status::{Mine, Status};
 
 /// A build that may become the release.
@@ -26,6 +28,8 @@ pub struct Candidate {
     pub image: Sha256Digest,
     /// Conditions that hold for it.
     pub facts: Vec<String>,
+    /// Developers of changed behaviour.
+    pub owners: Vec<String>,
     /// When it was added.
     pub time: Timestamp,
 }
@@ -192,6 +196,8 @@ pub struct Run<'t> {
     pub yanked: Option<String>,
     /// How it ended.
     pub end: Option<End>,
+    /// Who stands in for which role, by person.
+    pub delegates: BTreeMap<String, Vec<String>>,
     /// What the team learned.
     pub retro: Vec<String>,
     /// Events that do not count.
@@ -213,6 +219,7 @@ impl<'t> Run<'t> {
             findings: BTreeMap::new(),
             yanked: None,
             end: None,
+            delegates: BTreeMap::new(),
             retro: Vec::new(),
             ignored: Vec::new(),
         };
@@ -231,6 +238,12 @@ impl<'t> Run<'t> {
     /// Returns the template.
     pub fn template(&self) -> &'t Template {
         self.template
+    }
+
+    /// Returns whether a person has a role, by the template or as somebody's delegate.
+    pub fn has_role(&self, person: &str, role: &str) -> bool {
+        let stands_in = |roles: &Vec<String>| roles.iter().any(|known| known == role);
+        self.template.has_role(person, role) || self.delegates.get(person).is_some_and(stands_in)
     }
 
     /// Returns the candidate that everything is about now.

@@ -30,7 +30,12 @@ fn small_template() -> Template {
     let people: String = roles.iter().map(|role| person(role)).collect();
     fs_err::write(path("people.toml"), people).unwrap();
     for (name, kind, role, more) in [
-        ("build", "command", "dev", "action = \"candidate\""),
+        (
+            "build",
+            "command",
+            "dev",
+            "action = { name = \"candidate\" }",
+        ),
         (
             "test",
             "manual",
@@ -48,7 +53,7 @@ fn small_template() -> Template {
             "publish",
             "command",
             "dev",
-            "after = [\"decide\"]\naction = \"publish\"\neffect = \"irreversible\"",
+            "after = [\"decide\"]\naction = { name = \"program\", run = [\"true\"], probe = [\"true\"] }\neffect = \"irreversible\"",
         ),
     ] {
         let text =

@@ -147,11 +147,23 @@ impl Run<'_> {
 
     /// Returns whether a person has a role for a step: its own, or a reviewer's.
     pub fn may_work_on(&self, person: &str, step: &Step) -> bool {
-        self.template().has_role(person, &step.written.role)
-            || (step.written.kind == Kind::Review
-                && crate::template::reviewers(step)
-                    .into_iter()
-                    .any(|role| self.template().has_role(person, role)))
+        self.has_role(person, &step.written.role)
+            || (step.written.kind == Kind::Review && self.may_review(person, step))
+    }
+
+    /// Returns whether a person's review is asked for: by role, or as an owner of changed behaviour.
+    pub fn may_review(&self, person: &str, step: &Step) -> bool {
+        let mut roles = crate::template::reviewers(step).into_iter();
+        roles.any(|role| self.has_role(person, role))
+            || self.owners(step).iter().any(|owner| owner == person)
+    }
+
+    /// Returns the owners of changed behaviour who must approve in a review.
+    pub fn owners(&self, step: &Step) -> &[String] {
+        match self.candidate() {
+            Some(candidate) if step.written.owners_review => &candidate.owners,
+            _ => &[],
+        }
     }
 
     /// Returns whether a proof for `candidate` counts for the candidate of now.
@@ -239,7 +251,7 @@ impl Run<'_> {
 
     /// Returns when a wait is over, and the hours of check-ins that are due and were not made. None
     /// while it has not begun.
-    pub(super) fn wait(&self, step: &Step, now: Timestamp) -> Option<(Timestamp, Vec<u32>)> {
+    pub fn wait(&self, step: &Step, now: Timestamp) -> Option<(Timestamp, Vec<u32>)> {
         let state = &self.steps[&step.name];
         let before = step.written.after.iter();
         let begun = before

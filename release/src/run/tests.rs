@@ -163,6 +163,7 @@ pub(super) fn candidate(label: &str, facts: &[&str]) -> What {
         label: label.into(),
         image: digest(&format!("{label} image")),
         facts: facts.iter().map(|fact| (*fact).to_owned()).collect(),
+        owners: Vec::new(),
     }
 }
 

@@ -121,12 +121,23 @@ fn lint_step(template: &Template, step: &Step, findings: &mut Vec<Finding>) {
     if written.kind == Kind::Command && written.action.is_none() {
         add(false, "a command needs an “action”".into());
     }
-    // Every action has a probe; a person's step cannot be probed.
-    if written.effect == Effect::Irreversible && written.action.is_none() {
+    let has_probe = written
+        .action
+        .as_ref()
+        .is_some_and(super::Action::has_probe);
+    if written.effect == Effect::Irreversible && !has_probe {
         add(
             false,
-            "it cannot be undone and nothing can tell whether it was done: give it an “action”"
+            "it cannot be undone and nothing can tell whether it was done: give it an “action” with a probe"
                 .into(),
+        );
+    }
+    if let Some(action) = &written.action
+        && (written.kind == Kind::Command) != (action.chore() == super::Chore::Whole)
+    {
+        add(
+            false,
+            "a command needs an action that does it all; other kinds, one that drafts".into(),
         );
     }
     if written.kind == Kind::Review {

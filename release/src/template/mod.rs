@@ -7,9 +7,12 @@
 //!   people.toml         who has which role and key
 //!   steps/<name>.toml   a step …
 //!   steps/<name>.md     … and its playbook
+//!   texts/<name>        what drafts, mails and messages begin as (minijinja)
 //! ```
 
+mod action;
 mod lint;
+mod names;
 mod order;
 pub mod written;
 
@@ -22,9 +25,10 @@ use content_digest::{DigestBuilder, Sha256Digest};
 use crate::journal::AllowedSigners;
 use written::{PeopleToml, PersonToml, ReleaseToml, StepToml};
 
+pub use action::{Action, Chore};
 pub(crate) use lint::reviewers;
 pub use lint::{Finding, lint};
-pub use written::{Budget, Effect, Kind};
+pub use written::{Budget, Effect, Kind, TargetToml};
 
 /// The form of the files that this program reads.
 pub const SCHEMA: u32 = 1;
@@ -49,6 +53,8 @@ pub struct Template {
     pub people: PeopleToml,
     /// Steps, each after those that it waits for.
     pub steps: Vec<Step>,
+    /// Texts by file name.
+    pub texts: BTreeMap<String, String>,
     /// Digest of all its files.
     pub digest: Sha256Digest,
 }
@@ -58,8 +64,8 @@ pub struct Template {
 pub struct Problem {
     /// The file.
     pub file: PathBuf,
-    /// Line, counted from 1; 0 for the whole file.
-    pub line: usize,
+    /// Line, counted from 1; none for the whole file.
+    pub line: Option<usize>,
     /// What is wrong, and what would be right.
     pub text: String,
 }
@@ -67,15 +73,15 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            0 => write!(f, "{}: {}", self.file.display(), self.text),
-            line => write!(f, "{}:{line}: {}", self.file.display(), self.text),
+            None => write!(f, "{}: {}", self.file.display(), self.text),
+            Some(line) => write!(f, "{}:{line}: {}", self.file.display(), self.text),
         }
     }
 }
 
-/// A template cannot be used. All problems at once.
+/// Files that people wrote cannot be used. All problems at once.
 #[derive(Debug, thiserror::Error)]
-#[error("the template is not right:\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+#[error("these files are not right:\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
 pub struct Problems(pub Vec<Problem>);
 
 impl Template {
@@ -100,22 +106,25 @@ impl Template {
         let (Some(release), Some(people)) = (release, people) else {
             return Err(Problems(reader.problems));
         };
+        let texts = reader.texts(&folder.join("texts"));
         if release.schema != SCHEMA {
-            reader.problem(
+            reader.problem_near(
                 &folder.join("release.toml"),
+                "schema",
                 format!(
                     "schema {} is not known; this program reads schema {SCHEMA}",
                     release.schema
                 ),
             );
         }
-        check_names(folder, &release, &people, &steps, &mut reader);
+        names::check(folder, &release, &people, &steps, &texts, &mut reader);
         let steps = match order::in_order(steps) {
             Ok(steps) => steps,
             Err(circle) => {
                 let file = folder.join("steps").join(format!("{}.toml", circle[0]));
-                reader.problem(
+                reader.problem_near(
                     &file,
+                    "after",
                     format!("steps wait for each other: {}", circle.join(" → ")),
                 );
                 Vec::new()
@@ -126,6 +135,7 @@ impl Template {
                 release,
                 people,
                 steps,
+                texts,
                 digest: reader.digest(folder),
             })
         } else {
@@ -147,6 +157,13 @@ impl Template {
                     to.join("steps").join(path.file_name().unwrap_or_default()),
                 )?;
             }
+        }
+        for path in files_of(&from.join("texts"))? {
+            fs_err::create_dir_all(to.join("texts"))?;
+            fs_err::copy(
+                &path,
+                to.join("texts").join(path.file_name().unwrap_or_default()),
+            )?;
         }
         Ok(())
     }
@@ -187,14 +204,12 @@ impl Template {
     pub fn signers(&self) -> AllowedSigners {
         let mut signers = AllowedSigners::default();
         let people = self.people.people.iter();
-        let keys = people.flat_map(|(name, person)| person.keys.iter().map(move |key| (name, key)));
-        let servers = self
-            .people
-            .servers
-            .iter()
-            .map(|(name, server)| (name, &server.key));
-        for (name, key) in keys.chain(servers) {
+        for (name, key) in people.flat_map(|(name, p)| p.keys.iter().map(move |key| (name, key))) {
             signers.add(name, key).expect("checked when it was read");
+        }
+        for (name, server) in &self.people.servers {
+            let added = signers.add_server(name, &server.key);
+            added.expect("checked when it was read");
         }
         signers
     }
@@ -204,22 +219,31 @@ impl Template {
 #[derive(Debug, Default)]
 struct Reader {
     problems: Vec<Problem>,
-    files: BTreeMap<PathBuf, Sha256Digest>,
+    files: BTreeMap<PathBuf, String>,
 }
 
 impl Reader {
     fn problem(&mut self, file: &Path, text: String) {
-        self.problem_at(file, 0, text);
+        self.problem_at(file, None, text);
     }
 
-    fn problem_at(&mut self, file: &Path, line: usize, text: String) {
+    /// Tells a problem at the first line of the file that has `word`.
+    fn problem_near(&mut self, file: &Path, word: &str, text: String) {
+        let lines = self.files.get(file).map_or("", String::as_str).lines();
+        let line = lines
+            .enumerate()
+            .find(|(_, line)| !line.trim_start().starts_with('#') && line.contains(word));
+        self.problem_at(file, line.map(|(index, _)| index + 1), text);
+    }
+
+    fn problem_at(&mut self, file: &Path, line: Option<usize>, text: String) {
         let file = file.to_owned();
         self.problems.push(Problem { file, line, text });
     }
 
     fn text(&mut self, path: &Path) -> Option<String> {
         let text = fs_err::read_to_string(path).ok()?;
-        self.files.insert(path.to_owned(), Sha256Digest::of(&text));
+        self.files.insert(path.to_owned(), text.clone());
         Some(text)
     }
 
@@ -233,11 +257,23 @@ impl Reader {
             Err(error) => {
                 let line = error
                     .span()
-                    .map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+                    .map(|span| text[..span.start].matches('\n').count() + 1);
                 self.problem_at(path, line, error.message().to_owned());
                 None
             }
         }
+    }
+
+    fn texts(&mut self, folder: &Path) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        for path in files_of(folder).unwrap_or_default() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match self.text(&path) {
+                Some(text) => drop(texts.insert(name.into_owned(), text)),
+                None => self.problem(&path, "no UTF-8 text".into()),
+            }
+        }
+        texts
     }
 
     fn step_files(&mut self, folder: &Path) -> Vec<PathBuf> {
@@ -264,85 +300,28 @@ impl Reader {
             let name = path.strip_prefix(folder).unwrap_or(path);
             digest
                 .part(name.as_os_str().as_encoded_bytes())
-                .part(file.as_bytes());
+                .part(Sha256Digest::of(file).as_bytes());
         }
         digest.finish()
     }
 }
 
-/// Names become parts of file names and of signed events: small letters, digits and hyphens.
-fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed)
-}
-
-fn check_names(
-    folder: &Path,
-    release: &ReleaseToml,
-    people: &PeopleToml,
-    steps: &[Step],
-    reader: &mut Reader,
-) {
-    let roles: Vec<&str> = release.roles.keys().map(String::as_str).collect();
-    let known = format!("known roles: {}", roles.join(", "));
-    let file = folder.join("people.toml");
-    for name in people.people.keys().chain(people.servers.keys()) {
-        if !is_name(name) {
-            reader.problem(
-                &file,
-                format!("“{name}”: names have small letters, digits and hyphens"),
-            );
-        }
-    }
-    let keys = people
-        .people
-        .iter()
-        .flat_map(|(name, p)| p.keys.iter().map(move |k| (name, k)));
-    let servers = people
-        .servers
-        .iter()
-        .map(|(name, server)| (name, &server.key));
-    for (name, key) in keys.chain(servers) {
-        if let Err(error) = AllowedSigners::default().add(name, key) {
-            reader.problem(&file, format!("a key of {name} cannot be read: {error}"));
-        }
-    }
-    for (name, person) in &people.people {
-        for role in person
-            .roles
-            .iter()
-            .filter(|role| !release.roles.contains_key(*role))
-        {
-            reader.problem(
-                &file,
-                format!("{name} has the role “{role}”, which is none; {known}"),
-            );
-        }
-    }
-    for (name, question) in &release.questions {
-        if !release.roles.contains_key(&question.role) {
-            let text = format!(
-                "question {name} is for “{}”, which is no role; {known}",
-                question.role
-            );
-            reader.problem(&folder.join("release.toml"), text);
-        }
-    }
-    for step in steps {
-        let file = folder.join("steps").join(format!("{}.toml", step.name));
-        if !is_name(&step.name) {
-            reader.problem(&file, "names have small letters, digits and hyphens".into());
-        }
-        let named = std::iter::once(&step.written.role).chain(&step.written.reviewers);
-        for role in named.filter(|role| !release.roles.contains_key(*role)) {
-            reader.problem(&file, format!("“{role}” is no role; {known}"));
-        }
-        for other in step.written.after.iter().chain(&step.written.reviews) {
-            if !steps.iter().any(|step| step.name == *other) {
-                reader.problem(&file, format!("there is no step “{other}”"));
+/// Returns the visible files of a folder that may not be there, by name.
+fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        for entry in fs_err::read_dir(folder)? {
+            let path = entry?.path();
+            let is_hidden = path
+                .file_name()
+                .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+            if path.is_file() && !is_hidden {
+                files.push(path);
             }
         }
     }
+    files.sort();
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -54,8 +54,8 @@ fn problems_of_all_files_are_told_at_once_with_their_lines() {
     ]);
     for part in [
         "a.toml:4: unknown field `minuets`",
-        "b.toml: “boss” is no role; known roles: dev, owner",
-        "c.toml: there is no step “nowhere”",
+        "b.toml:3: “boss” is no role; known roles: dev, owner",
+        "c.toml:9: there is no step “nowhere”",
         "d.toml:2: unknown variant `magic`",
     ] {
         assert!(text.contains(part), "“{part}” is not in: {text}");

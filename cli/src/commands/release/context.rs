@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use release::evidence::EvidenceStore;
-use release::journal::{Author, Event, Journal, SCHEMA, SshKeygen, Verified, What};
+use release::journal::{Author, Event, Journal, SshKeygen, What};
+use release::opened::Opened;
 use release::run::Run;
 use release::template::Template;
 
@@ -12,14 +13,15 @@ use crate::arguments::release::ReleaseArguments;
 use crate::command_error::CommandError;
 use crate::environment;
 
-/// One release, as it stands.
+/// One release, as it stands, and who works on it.
 pub(super) struct Context {
-    pub(super) version: String,
-    pub(super) template: Template,
-    pub(super) journal: Journal,
-    pub(super) verified: Verified,
+    pub(super) opened: Opened,
     pub(super) evidence: EvidenceStore,
     pub(super) now: Timestamp,
+    /// The release's folder.
+    pub(super) folder: PathBuf,
+    /// Root of the product's repository: where the release's folder lies.
+    pub(super) project: PathBuf,
     key: Option<PathBuf>,
 }
 
@@ -38,7 +40,7 @@ impl Context {
             }
             (None, []) => {
                 return Err(CommandError::Usage {
-                    text: "no release was begun: run “bakelite release start VERSION”".into(),
+                    text: "no release was begun: run “bakelite release start VERSION”, or “bakelite release sync” if somebody else began it".into(),
                 });
             }
             (None, _) => return Self::only_open_one(arguments, &runs),
@@ -64,98 +66,102 @@ impl Context {
 
     /// Opens one release.
     pub(super) fn of(arguments: &ReleaseArguments, version: &str) -> Result<Self, CommandError> {
-        let journal = Journal::new(&journal_root(arguments), version);
-        let template = Template::load(&journal.template()).map_err(CommandError::Template)?;
-        let verified = journal
-            .verify(&template.signers())
-            .map_err(CommandError::io("read the journal"))?;
+        let opened = Opened::open(&journal_root(arguments), version).map_err(CommandError::Open)?;
         Ok(Self {
-            version: version.to_owned(),
-            journal,
-            verified,
+            opened,
             evidence: EvidenceStore::new(&arguments.folder.join("evidence")),
-            // People read these times; nothing happens twice in a second.
-            now: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
+            now: now(),
+            folder: arguments.folder.clone(),
+            project: project_of(&arguments.folder),
             key: arguments.key.clone(),
-            template,
         })
     }
 
     /// Returns the release as it stands.
     pub(super) fn run(&self) -> Run<'_> {
-        Run::replay(&self.template, self.verified.events())
+        self.opened.run()
+    }
+
+    /// Returns the checklist.
+    pub(super) fn template(&self) -> &Template {
+        &self.opened.template
     }
 
     /// Returns who asks: the person whose key this is.
     pub(super) fn person(&self) -> Result<(String, PathBuf), CommandError> {
-        let signers = self.template.signers();
-        let keys = match &self.key {
-            Some(key) => vec![public_half(key)],
-            None => environment::public_keys(),
-        };
-        for public in &keys {
-            let text = fs_err::read_to_string(public).unwrap_or_default();
-            if let Some(name) = signers.owner_of(text.trim()) {
-                return Ok((name.to_owned(), public.with_extension("")));
-            }
-        }
-        let looked: Vec<String> = keys.iter().map(|key| key.display().to_string()).collect();
-        Err(CommandError::Usage {
-            text: format!(
-                "nobody in people.toml has one of these keys: {}\nadd yours to people.toml, or name another with --key",
-                if looked.is_empty() {
-                    "(none found in ~/.ssh)".into()
-                } else {
-                    looked.join(", ")
-                }
-            ),
-        })
+        person(self.template(), self.key.as_deref())
     }
 
     /// Asks whether an event would count, then signs and writes it.
-    pub(super) fn record(&mut self, what: What) -> Result<Event, CommandError> {
+    pub(super) fn record(&self, what: What) -> Result<Event, CommandError> {
         let (actor, key) = self.person()?;
-        let mut run = self.run();
-        let event = Event {
-            schema: SCHEMA,
-            run: self.version.clone(),
-            id: String::new(),
-            time: self.now,
-            actor: actor.clone(),
-            via: None,
-            after: Vec::new(),
-            what: what.clone(),
-        };
-        run.apply(&event).map_err(|source| CommandError::Refused {
-            run: self.version.clone(),
-            source,
-        })?;
         let author = Author {
             actor: &actor,
             via: None,
         };
         let signer = SshKeygen { key };
-        let (event, _) = self
-            .journal
-            .append(
-                &author,
-                &signer,
-                &self.verified,
-                self.now,
-                &self.version,
-                what,
-            )
-            .map_err(CommandError::Append)?;
-        self.verified = self
-            .journal
-            .verify(&self.template.signers())
-            .map_err(CommandError::io("read the journal"))?;
-        Ok(event)
+        Ok(self.opened.record(&author, &signer, now(), what)?)
     }
+
+    /// Asks whether an event would count, without writing it.
+    pub(super) fn would_count(&self, what: &What) -> Result<(), CommandError> {
+        let (actor, _) = self.person()?;
+        Ok(self.opened.would_count(&actor, now(), what)?)
+    }
+
+    /// Reads the journal again.
+    pub(super) fn refresh(&mut self) -> Result<(), CommandError> {
+        self.now = now();
+        self.opened
+            .refresh()
+            .map_err(CommandError::io("read the journal"))
+    }
+}
+
+/// Returns the time. People read it; nothing happens twice in a second.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+/// Returns the person of a template whose key this is, and the key.
+pub(super) fn person(
+    template: &Template,
+    key: Option<&Path>,
+) -> Result<(String, PathBuf), CommandError> {
+    let signers = template.signers();
+    let keys = match key {
+        Some(key) => vec![public_half(key)],
+        None => environment::public_keys(),
+    };
+    for public in &keys {
+        let text = fs_err::read_to_string(public).unwrap_or_default();
+        if let Some(name) = signers.owner_of(text.trim()) {
+            return Ok((name.to_owned(), public.with_extension("")));
+        }
+    }
+    let looked: Vec<String> = keys.iter().map(|key| key.display().to_string()).collect();
+    Err(CommandError::Usage {
+        text: format!(
+            "nobody in people.toml has one of these keys: {}\nadd yours to people.toml, or name another with --key",
+            if looked.is_empty() {
+                "(none found in ~/.ssh)".into()
+            } else {
+                looked.join(", ")
+            }
+        ),
+    })
 }
 
 pub(super) fn journal_root(arguments: &ReleaseArguments) -> PathBuf {
     arguments.folder.join("journal")
+}
+
+/// Returns the folder that the release's folder lies in.
+pub(super) fn project_of(release: &Path) -> PathBuf {
+    match release.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 fn known(runs: &[String]) -> String {

@@ -1,8 +1,12 @@
 //! `bakelite release …`: the checklist of a release, on the command line.
 
+mod automate;
 mod context;
+mod cost;
 mod record;
+mod serve;
 mod show;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -30,6 +34,31 @@ pub(super) fn run(arguments: &ReleaseArguments, ui: &mut Ui) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         ReleaseCommand::Verify => show::verify(&Context::open(arguments)?, ui),
+        ReleaseCommand::Run { .. } => {
+            automate::run(Context::open(arguments)?, &arguments.command, ui)
+        }
+        ReleaseCommand::Handoff {
+            step,
+            answer: None,
+            build,
+            ..
+        } => automate::hand_over(&Context::open(arguments)?, step, build.as_deref(), ui),
+        ReleaseCommand::Changes => automate::changes(arguments, ui),
+        ReleaseCommand::Sync { remote } => sync::run(arguments, remote.as_deref(), ui),
+        ReleaseCommand::Cost(cost) => cost::run(arguments, cost, ui),
+        ReleaseCommand::Serve {
+            listen,
+            public,
+            sync,
+            remote,
+        } => serve::run(
+            arguments,
+            *listen,
+            public.as_deref(),
+            sync.then_some(remote.as_deref()),
+            ui,
+        ),
+        ReleaseCommand::Invite { name, public } => serve::invite(arguments, name, public, ui),
         ReleaseCommand::Review {
             step,
             approve: false,
@@ -43,9 +72,17 @@ pub(super) fn run(arguments: &ReleaseArguments, ui: &mut Ui) -> Outcome {
     }
 }
 
+/// What lies in the release's folder and does not belong on the product's branch.
+const NOT_FOR_GIT: &str = "# The journal is carried on a branch of its own (bakelite release sync).\n\
+    /journal/\n/evidence/\n/staging/\n/builds/\n/handoff/\n/server/\n";
+
 fn init(arguments: &ReleaseArguments, ui: &mut Ui) -> Outcome {
     let folder = arguments.folder.join("template");
     built_in::copy_to(&folder).map_err(CommandError::io("copy the template"))?;
+    let ignored = arguments.folder.join(".gitignore");
+    if !ignored.exists() {
+        fs_err::write(&ignored, NOT_FOR_GIT).map_err(CommandError::io("write .gitignore"))?;
+    }
     let text = format!(
         "{0}: 25 steps with their playbooks\nnext: name your people in {0}/people.toml, then run “bakelite release lint”",
         folder.display()

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use content_digest::Sha256Digest;
 use release::candidate;
+use release::changelog::{self, Fragment};
 use release::journal::{self, Disposition, Journal, Place, RunKind, What};
 use release::template::Template;
 
 use super::Outcome;
 use super::context::{Context, journal_root};
-use super::show;
+use super::{automate, show};
 use crate::arguments::release::{
-    CandidateCommand, EvidenceCommand, Kind, ReleaseArguments, ReleaseCommand, Verdict,
+    CandidateCommand, EvidenceCommand, Kind, ReleaseArguments, ReleaseCommand, Settled, Verdict,
 };
 use crate::command_error::CommandError;
 use crate::ui::Ui;
@@ -20,7 +21,7 @@ use crate::ui::Ui;
 pub(super) fn start(
     arguments: &ReleaseArguments,
     version: &str,
-    kind: Kind,
+    kind: Option<Kind>,
     ui: &mut Ui,
 ) -> Outcome {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);
@@ -35,6 +36,15 @@ pub(super) fn start(
     if journal.events().exists() {
         return Err(usage(format!("release {version} was begun already")));
     }
+    let kind = match kind {
+        Some(kind) => kind,
+        None => ask_kind(ui)?,
+    };
+    // Of a start that was interrupted: nothing was recorded, so nothing is lost.
+    if journal.template().exists() {
+        fs_err::remove_dir_all(journal.template())
+            .map_err(CommandError::io("copy the template"))?;
+    }
     Template::copy(&folder, &journal.template()).map_err(CommandError::io("copy the template"))?;
     let mut context = Context::of(arguments, version)?;
     let kind = match kind {
@@ -46,13 +56,40 @@ pub(super) fn start(
         kind,
         template: template.digest,
     })?;
+    context.refresh()?;
     show::status(&context, ui);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the person at the terminal what kind of release it is.
+fn ask_kind(ui: &mut Ui) -> Result<Kind, CommandError> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    let missing =
+        || usage("say what kind of release it is: --kind feature, patch or security".into());
+    if !std::io::stdin().is_terminal() {
+        return Err(missing());
+    }
+    ui.status("What kind of release is it? feature (new behaviour), patch (repairs) or security (repairs of vulnerabilities)");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(CommandError::io("read the answer"))?;
+    match answer.trim() {
+        "feature" => Ok(Kind::Feature),
+        "patch" => Ok(Kind::Patch),
+        "security" => Ok(Kind::Security),
+        _ => Err(missing()),
+    }
 }
 
 pub(super) fn record(mut context: Context, command: &ReleaseCommand, ui: &mut Ui) -> Outcome {
     let what = event(&context, command)?;
     let event = context.record(what)?;
+    context.refresh()?;
+    if let ReleaseCommand::Yank { .. } = command {
+        automate::mark_yanked(&context, ui)?;
+    }
     let text = format!("recorded as {}\n\n{}", event.id, show::next_text(&context));
     ui.answer(&text, &serde_json::json!({ "event": event }));
     Ok(ExitCode::SUCCESS)
@@ -75,12 +112,24 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
             facts,
         }) => {
             let build = candidate::check(manifest).map_err(CommandError::Candidate)?;
+            automate::note_build(context, &build)?;
+            let product = &context.template().release.product;
+            let fragments = changelog::read_folder(
+                &context.project.join(&product.fragments),
+                Some(context.template()),
+            )
+            .map_err(CommandError::Template)?;
+            let mut all_facts = Fragment::facts(&fragments);
+            all_facts.extend(facts.iter().cloned());
+            all_facts.sort();
+            all_facts.dedup();
             let number = context.run().candidates.len() + 1;
             What::CandidateAdded {
                 candidate: build.digest,
                 label: label.clone().unwrap_or_else(|| format!("rc{number}")),
                 image: build.image,
-                facts: facts.clone(),
+                facts: all_facts,
+                owners: Fragment::owners(&fragments),
             }
         }
         ReleaseCommand::Claim { step } => What::StepClaimed { step: step.clone() },
@@ -192,7 +241,12 @@ fn course(context: &Context, command: &ReleaseCommand) -> Result<What, CommandEr
             hours: *hours,
             reason: reason.clone(),
         },
-        ReleaseCommand::Handoff { step, answer, note } => What::HandoffAnswered {
+        ReleaseCommand::Handoff {
+            step,
+            answer: Some(answer),
+            note,
+            ..
+        } => What::HandoffAnswered {
             step: step.clone(),
             candidate: current(context)?,
             image: *answer,
@@ -204,6 +258,24 @@ fn course(context: &Context, command: &ReleaseCommand) -> Result<What, CommandEr
         ReleaseCommand::Abort { reason } => What::Aborted {
             reason: reason.clone(),
         },
+        ReleaseCommand::Delegate { role, to, reason } => What::RoleDelegated {
+            role: role.clone(),
+            to: to.clone(),
+            reason: reason.clone(),
+        },
+        ReleaseCommand::Settle {
+            step,
+            outcome,
+            note,
+        } => What::AttemptFinished {
+            step: step.clone(),
+            candidate: current(context).ok(),
+            outcome: match outcome {
+                Settled::Done => journal::Outcome::Done,
+                Settled::Failed => journal::Outcome::Failed,
+            },
+            note: note.clone(),
+        },
         ReleaseCommand::Retro { note } => What::RetroNoted { note: note.clone() },
         ReleaseCommand::Close => What::Closed {},
         _ => return Err(usage("this command adds no event".into())),
@@ -213,7 +285,7 @@ fn course(context: &Context, command: &ReleaseCommand) -> Result<What, CommandEr
 /// The template's decision: there is one, or the command line must not guess.
 fn decision_step(context: &Context) -> Result<String, CommandError> {
     let mut steps = context
-        .template
+        .template()
         .steps
         .iter()
         .filter(|step| step.written.kind == release::template::Kind::Decision);

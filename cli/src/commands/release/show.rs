@@ -15,7 +15,7 @@ pub(super) fn status(context: &Context, ui: &mut Ui) {
     let run = context.run();
     let mut text = heading(context, &run);
     let mut steps = Vec::new();
-    for step in &context.template.steps {
+    for step in &context.template().steps {
         let status = run.status(step, context.now);
         let (mark, words) = describe(&run, step, &status);
         writeln!(text, "  {mark} {:<22} {words}", step.name).expect("strings take everything");
@@ -40,7 +40,7 @@ pub(super) fn status(context: &Context, ui: &mut Ui) {
     text.push_str(&problems(context));
     ui.answer(
         &text,
-        &serde_json::json!({ "run": context.version, "steps": steps }),
+        &serde_json::json!({ "run": context.opened.version, "steps": steps }),
     );
 }
 
@@ -54,7 +54,7 @@ pub(super) fn next(context: &Context, ui: &mut Ui) -> Outcome {
         .collect();
     ui.answer(
         &next_text(context),
-        &serde_json::json!({ "run": context.version, "person": person, "steps": mine }),
+        &serde_json::json!({ "run": context.opened.version, "person": person, "steps": mine }),
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -66,7 +66,10 @@ pub(super) fn next_text(context: &Context) -> String {
     let person = context.person().map(|(name, _)| name).unwrap_or_default();
     let mine = run.next_for(&person, context.now);
     for mine in &mine {
-        let step = context.template.step(&mine.step).expect("of this template");
+        let step = context
+            .template()
+            .step(&mine.step)
+            .expect("of this template");
         let (_, words) = describe(&run, step, &mine.status);
         writeln!(text, "  {:<22} {} ({words})", step.name, step.written.title)
             .expect("strings take everything");
@@ -75,7 +78,7 @@ pub(super) fn next_text(context: &Context) -> String {
         text.push_str("  nothing for you just now\n");
     }
     let others: Vec<String> = context
-        .template
+        .template()
         .people
         .people
         .keys()
@@ -92,7 +95,7 @@ pub(super) fn log(context: &Context, ui: &mut Ui) {
     let mut text = String::new();
     let run = context.run();
     let mut events = Vec::new();
-    for verified in context.verified.events() {
+    for verified in context.opened.verified.events() {
         let event = verified.event();
         let value = serde_json::to_value(&event.what).expect("plain data");
         let kind = value["type"].as_str().unwrap_or_default().to_owned();
@@ -119,12 +122,14 @@ pub(super) fn log(context: &Context, ui: &mut Ui) {
 
 pub(super) fn verify(context: &Context, ui: &mut Ui) -> Outcome {
     let problems: Vec<String> = context
+        .opened
         .verified
         .problems()
         .iter()
         .map(ToString::to_string)
         .collect();
     let is_bad = context
+        .opened
         .verified
         .problems()
         .iter()
@@ -133,6 +138,7 @@ pub(super) fn verify(context: &Context, ui: &mut Ui) -> Outcome {
         return Err(CommandError::NotVerified { problems });
     }
     let heads: Vec<String> = context
+        .opened
         .verified
         .heads()
         .iter()
@@ -140,8 +146,8 @@ pub(super) fn verify(context: &Context, ui: &mut Ui) -> Outcome {
         .collect();
     let text = format!(
         "{}: {} events, every signature and link holds\n{}{}",
-        context.version,
-        context.verified.events().len(),
+        context.opened.version,
+        context.opened.verified.events().len(),
         problems.iter().fold(String::new(), |text, problem| format!(
             "{text}  {problem}\n"
         )),
@@ -159,11 +165,11 @@ pub(super) fn verify(context: &Context, ui: &mut Ui) -> Outcome {
 /// Returns the evidence that a review is about, with the steps that it belongs to.
 pub(super) fn evidence_to_review(context: &Context, review: &str) -> Vec<(String, Evidence)> {
     let run = context.run();
-    let Some(step) = context.template.step(review) else {
+    let Some(step) = context.template().step(review) else {
         return Vec::new();
     };
     let of = |name: &String| {
-        let step = context.template.step(name)?;
+        let step = context.template().step(name)?;
         Some(
             run.evidence_of(step)
                 .into_iter()
@@ -214,7 +220,7 @@ fn heading(context: &Context, run: &Run<'_>) -> String {
         None if run.yanked.is_some() => ", taken back",
         None => "",
     };
-    format!("release {}{end}: {candidate}\n", context.version)
+    format!("release {}{end}: {candidate}\n", context.opened.version)
 }
 
 fn describe(run: &Run<'_>, step: &Step, status: &Status) -> (char, String) {
@@ -259,7 +265,7 @@ fn describe(run: &Run<'_>, step: &Step, status: &Status) -> (char, String) {
 }
 
 fn problems(context: &Context) -> String {
-    let problems = context.verified.problems().iter();
+    let problems = context.opened.verified.problems().iter();
     problems.fold(String::new(), |text, problem| {
         format!("{text}  ! {problem}\n")
     })

@@ -3,7 +3,7 @@
 use super::{Refusal, needs_reason};
 use crate::journal::{Event, What};
 use crate::run::{CheckIn, End, Run};
-use crate::template::{Kind, Step};
+use crate::template::{Action, Kind, Step};
 
 impl Run<'_> {
     pub(super) fn watch(&mut self, event: &Event) -> Result<(), Refusal> {
@@ -57,6 +57,16 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The public changelog must say that the version was taken back: it is published once more.
+    fn reopen_changelogs(&mut self) {
+        for step in &self.template.steps {
+            if let Some(Action::PublishChangelog { .. }) = &step.written.action {
+                let state = self.steps.get_mut(&step.name);
+                state.expect("made from the template").proof = None;
+            }
+        }
+    }
+
     pub(super) fn finish(&mut self, event: &Event) -> Result<(), Refusal> {
         match &event.what {
             What::Yanked { reason } => {
@@ -65,6 +75,7 @@ impl Run<'_> {
                     return Err(Refusal::NothingPublished);
                 }
                 self.yanked = Some(reason.clone());
+                self.reopen_changelogs();
             }
             What::Aborted { reason } => {
                 self.needs_waiver(&event.actor, reason)?;

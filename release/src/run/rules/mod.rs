@@ -14,9 +14,6 @@ use crate::template::{Kind, Step};
 
 pub use refusal::Refusal;
 
-/// The action of the step that brings candidates.
-pub const CANDIDATE_ACTION: &str = "candidate";
-
 impl Run<'_> {
     /// Lets an event count, or says why it does not. Also asked before an event is written.
     pub fn apply(&mut self, event: &Event) -> Result<(), Refusal> {
@@ -49,7 +46,11 @@ impl Run<'_> {
             | What::StepReleased { .. }
             | What::StepDone { .. }
             | What::StepConfirmed { .. }
-            | What::StepWaived { .. } => self.work_on_step(event),
+            | What::StepWaived { .. }
+            | What::StepUndone { .. } => self.work_on_step(event),
+            What::RoleDelegated { role, to, reason } => {
+                self.delegate(&event.actor, role, to, reason)
+            }
             What::AttemptStarted { .. } | What::AttemptFinished { .. } => self.attempt(event),
             What::EvidenceAdded { .. } | What::ReviewGiven { .. } => self.prove(event),
             What::FindingAdded { .. } | What::InputGiven { .. } | What::DecisionMade { .. } => {
@@ -75,13 +76,30 @@ impl Run<'_> {
     }
 
     fn needs_role(&self, actor: &str, role: &str) -> Result<(), Refusal> {
-        if self.template.has_role(actor, role) {
+        if self.has_role(actor, role) {
             return Ok(());
         }
         Err(Refusal::Role {
             actor: actor.to_owned(),
             role: role.to_owned(),
         })
+    }
+
+    fn delegate(&mut self, actor: &str, role: &str, to: &str, reason: &str) -> Result<(), Refusal> {
+        // A delegate cannot delegate: whose word it is must stay clear.
+        if !self.template.has_role(actor, role) {
+            return Err(Refusal::Role {
+                actor: actor.to_owned(),
+                role: role.to_owned(),
+            });
+        }
+        self.known(to)?;
+        needs_reason(reason)?;
+        let roles = self.delegates.entry(to.to_owned()).or_default();
+        if !roles.iter().any(|known| known == role) {
+            roles.push(role.to_owned());
+        }
+        Ok(())
     }
 
     fn needs_waiver(&self, actor: &str, reason: &str) -> Result<(), Refusal> {

@@ -34,7 +34,7 @@ impl Run<'_> {
                 note,
             } => {
                 let step = self.find_step(step, &[Kind::Review])?;
-                self.may_review(event, &step, *candidate, evidence)?;
+                self.check_review(event, &step, *candidate, evidence)?;
                 self.state(&step).reviews.push(Review {
                     candidate: *candidate,
                     by: event.actor.clone(),
@@ -52,7 +52,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) fn may_review(
+    fn check_review(
         &self,
         event: &Event,
         step: &Step,
@@ -60,10 +60,7 @@ impl Run<'_> {
         seen: &[Sha256Digest],
     ) -> Result<(), Refusal> {
         let actor = &event.actor;
-        if !reviewers(step)
-            .into_iter()
-            .any(|role| self.template.has_role(actor, role))
-        {
+        if !self.may_review(actor, step) {
             return Err(Refusal::Role {
                 actor: actor.clone(),
                 role: step.written.role.clone(),
@@ -93,7 +90,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether somebody of every reviewing role approves, and nobody's last word is no.
+    /// Whether somebody of every reviewing role approves, every owner of changed behaviour does, and
+    /// nobody's last word is no.
     pub(super) fn is_approved(&self, step: &Step) -> bool {
         let now = self.candidate().map(|candidate| candidate.digest);
         let mut last = BTreeMap::new();
@@ -108,10 +106,12 @@ impl Run<'_> {
             .map(|(name, _)| *name)
             .collect();
         approving.len() == last.len()
-            && reviewers(step).into_iter().all(|role| {
-                approving
-                    .iter()
-                    .any(|name| self.template.has_role(name, role))
-            })
+            && reviewers(step)
+                .into_iter()
+                .all(|role| approving.iter().any(|name| self.has_role(name, role)))
+            && self
+                .owners(step)
+                .iter()
+                .all(|owner| approving.contains(owner.as_str()))
     }
 }

@@ -56,6 +56,14 @@ pub enum Refusal {
         /// Open steps.
         by: Vec<String>,
     },
+    /// Later steps stand on what is to be taken back.
+    #[error("{} came after {step}: take that back first, or go on", by.join(", "))]
+    Followed {
+        /// The step.
+        step: String,
+        /// Later steps that are done.
+        by: Vec<String>,
+    },
     /// Somebody else is at it.
     #[error("{by} is at {step}")]
     Claimed {

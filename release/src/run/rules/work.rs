@@ -1,9 +1,9 @@
 //! Candidates, and what people and programs do for them.
 
-use super::{CANDIDATE_ACTION, Refusal, needs_reason};
+use super::{Refusal, needs_reason};
 use crate::journal::{Event, Outcome, What};
 use crate::run::{Attempt, Candidate, Run};
-use crate::template::{Effect, Kind, Step};
+use crate::template::{Action, Chore, Effect, Kind, Step};
 
 impl Run<'_> {
     pub(super) fn add_candidate(&mut self, event: &Event) -> Result<(), Refusal> {
@@ -12,11 +12,12 @@ impl Run<'_> {
             label,
             image,
             facts,
+            owners,
         } = &event.what
         else {
             return Ok(());
         };
-        let is_builder = |step: &&Step| step.written.action.as_deref() == Some(CANDIDATE_ACTION);
+        let is_builder = |step: &&Step| step.written.action == Some(Action::Candidate {});
         let builder = self.template.steps.iter().find(is_builder).cloned();
         if let Some(step) = &builder {
             self.needs_role(&event.actor, &step.written.role)?;
@@ -35,6 +36,7 @@ impl Run<'_> {
             label: label.clone(),
             image: *image,
             facts: facts.clone(),
+            owners: owners.clone(),
             time: event.time,
         });
         // Whoever was at something was at it for another candidate.
@@ -119,6 +121,36 @@ impl Run<'_> {
                 }
                 self.settle(&step, event, reason, true);
             }
+            What::StepUndone { step, note } => {
+                let step = self.find_step(step, &[Kind::Command])?;
+                self.needs_role(actor, &step.written.role)?;
+                needs_reason(note)?;
+                if step.written.effect == Effect::Irreversible {
+                    return Err(Refusal::PastReturn);
+                }
+                // What later steps stand on is not pulled away from under them.
+                let stands_on = |later: &&Step| {
+                    later.written.after.contains(&step.name)
+                        && self.steps[&later.name].proof.is_some()
+                        && self.is_settled(later)
+                };
+                let by: Vec<String> = self
+                    .template
+                    .steps
+                    .iter()
+                    .filter(stands_on)
+                    .map(|later| later.name.clone())
+                    .collect();
+                if !by.is_empty() {
+                    return Err(Refusal::Followed {
+                        step: step.name,
+                        by,
+                    });
+                }
+                let state = self.state(&step);
+                state.proof = None;
+                state.claimed_by = None;
+            }
             _ => {}
         }
         Ok(())
@@ -144,6 +176,9 @@ impl Run<'_> {
                 self.is_current(*candidate)?;
                 self.is_ready(&step)?;
                 self.is_free(&step, &event.actor)?;
+                if step.written.action.as_ref().map(Action::chore) != Some(Chore::Whole) {
+                    return Err(Refusal::Step { step: step.name });
+                }
                 let last = self.steps[&step.name].attempts.last();
                 if last.is_some_and(|attempt| attempt.outcome.is_none()) {
                     return Err(Refusal::Attempt {

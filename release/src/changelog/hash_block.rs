@@ -18,6 +18,8 @@ use std::fmt::Write as _;
 use artifact_manifest::{ArtifactManifest, Role};
 use content_digest::Sha256Digest;
 
+use super::{lines_of, version_of};
+
 const BEGIN: &str = "<!-- bakelite:images:begin";
 const END: &str = "<!-- bakelite:images:end -->";
 
@@ -50,22 +52,18 @@ pub fn update(
     version: &str,
     manifest: &ArtifactManifest,
     candidate: Sha256Digest,
+    minisign: Option<&str>,
 ) -> Result<String, HashBlockError> {
-    let block = block(manifest, candidate)?;
+    let block = block(manifest, candidate, minisign)?;
     let lines: Vec<&str> = changelog.lines().collect();
     let heading = |line: &str| version_of(line).map(str::to_owned);
-    let start = lines
-        .iter()
-        .position(|line| version_of(line) == Some(version));
-    let Some(start) = start else {
+    let Some(range) = lines_of(&lines, version) else {
         return Err(HashBlockError::NoEntry {
             version: version.to_owned(),
             known: lines.iter().filter_map(|line| heading(line)).collect(),
         });
     };
-    let is_next = |line: &&str| line.starts_with("## ") || is_link(line);
-    let length = lines[start + 1..].iter().position(is_next);
-    let end = length.map_or(lines.len(), |length| start + 1 + length);
+    let (start, end) = (range.start, range.end);
     let entry = &lines[start..end];
     let begin = entry.iter().position(|line| line.starts_with(BEGIN));
     let (before, after) = if let Some(begin) = begin {
@@ -92,17 +90,47 @@ pub fn update(
     Ok(text.join("\n") + "\n")
 }
 
-/// `## [2.7.0] - 2026-12-01` → `2.7.0`
-fn version_of(line: &str) -> Option<&str> {
-    line.strip_prefix("## [")?.split(']').next()
+/// One image of a block, as a reader finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Name of the file.
+    pub name: String,
+    /// Digest of the file.
+    pub download: Sha256Digest,
+    /// Digest of the image in it; none if the file is the image.
+    pub extracted: Option<Sha256Digest>,
 }
 
-/// `[2.7.0]: https://…`: the links at the end of a changelog belong to no entry.
-fn is_link(line: &str) -> bool {
-    line.starts_with('[') && line.contains("]: ")
+/// Reads the block of a version; empty if there is none.
+pub fn read(changelog: &str, version: &str) -> Vec<Row> {
+    let lines: Vec<&str> = changelog.lines().collect();
+    let Some(range) = lines_of(&lines, version) else {
+        return Vec::new();
+    };
+    let mut block = lines[range]
+        .iter()
+        .skip_while(|line| !line.starts_with(BEGIN));
+    let block = block.by_ref().take_while(|line| line.trim_end() != END);
+    let row = |line: &&str| {
+        let mut cells = line.trim().trim_matches('|').split('|');
+        let mut cell = || Some(cells.next()?.trim().trim_matches('`'));
+        let (name, _size) = (cell()?.to_owned(), cell()?);
+        let download = cell()?.parse().ok()?;
+        let extracted = cell()?.parse().ok();
+        Some(Row {
+            name,
+            download,
+            extracted,
+        })
+    };
+    block.filter_map(row).collect()
 }
 
-fn block(manifest: &ArtifactManifest, candidate: Sha256Digest) -> Result<String, HashBlockError> {
+fn block(
+    manifest: &ArtifactManifest,
+    candidate: Sha256Digest,
+    minisign: Option<&str>,
+) -> Result<String, HashBlockError> {
     let mut text = format!(
         "{BEGIN} candidate=sha256:{candidate} -->\n\
          | Image | Size | SHA-256 (download) | SHA-256 (extracted `.img`) |\n\
@@ -131,9 +159,14 @@ fn block(manifest: &ArtifactManifest, candidate: Sha256Digest) -> Result<String,
     if count == 0 {
         return Err(HashBlockError::NoImage);
     }
-    text.push_str(
-        "\nVerify: `sha256sum -c SHA256SUMS` (Linux), `shasum -a 256 -c SHA256SUMS` (macOS)\n",
-    );
+    let minisign = minisign.map_or(String::new(), |key| {
+        format!(", `minisign -Vm SHA256SUMS -P {key}`")
+    });
+    writeln!(
+        text,
+        "\nVerify: `sha256sum -c SHA256SUMS` (Linux), `shasum -a 256 -c SHA256SUMS` (macOS){minisign}"
+    )
+    .expect("strings take everything");
     text.push_str(END);
     Ok(text)
 }
@@ -150,12 +183,12 @@ mod tests {
     const CHANGELOG: &str = "# Changelog\n\n## [Unreleased]\n\n## [2.7.0] - 2026-12-01\n\n### Added\n\n- Tea.\n\n## [2.6.0] - 2026-10-01\n\n- Coffee.\n\n[2.7.0]: https://example.com/2.7.0\n";
 
     fn manifest() -> ArtifactManifest {
-        let golden = include_str!("../../formats/artifact-manifest/golden/manifest-1.json");
+        let golden = include_str!("../../../formats/artifact-manifest/golden/manifest-1.json");
         ArtifactManifest::from_json(golden).unwrap()
     }
 
     fn updated(text: &str, version: &str) -> String {
-        update(text, version, &manifest(), Sha256Digest::of("rc")).unwrap()
+        update(text, version, &manifest(), Sha256Digest::of("rc"), None).unwrap()
     }
 
     #[test]
@@ -190,7 +223,7 @@ mod tests {
     fn again_changes_nothing_and_another_candidate_only_the_block() {
         let once = updated(CHANGELOG, "2.7.0");
         assert_eq!(updated(&once, "2.7.0"), once);
-        let other = update(&once, "2.7.0", &manifest(), Sha256Digest::of("rc2")).unwrap();
+        let other = update(&once, "2.7.0", &manifest(), Sha256Digest::of("rc2"), None).unwrap();
         assert_ne!(other, once);
         assert_eq!(updated(&other, "2.7.0"), once);
         // Another entry's block is another block.
@@ -201,7 +234,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let wrong = |text: &str, version: &str| {
-            update(text, version, &manifest(), Sha256Digest::of("rc"))
+            update(text, version, &manifest(), Sha256Digest::of("rc"), None)
                 .unwrap_err()
                 .to_string()
         };
@@ -216,8 +249,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_stays_and_settles(text in "(## \\[1\\]|a|\n|<!-- bakelite:images:begin -->|<!-- bakelite:images:end -->|## b){0,12}") {
-            if let Ok(once) = update(&text, "1", &manifest(), Sha256Digest::of("rc")) {
-                proptest::prop_assert_eq!(update(&once, "1", &manifest(), Sha256Digest::of("rc")).unwrap(), once);
+            if let Ok(once) = update(&text, "1", &manifest(), Sha256Digest::of("rc"), None) {
+                proptest::prop_assert_eq!(update(&once, "1", &manifest(), Sha256Digest::of("rc"), None).unwrap(), once);
             }
         }
     }

@@ -1,0 +1,77 @@
+//! A folder, such as a web server's.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Content, Put, Store, join};
+use crate::error::ActionError;
+
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) folder: PathBuf,
+    pub(super) address: Option<String>,
+}
+
+impl Folder {
+    fn write(&self, path: &Path, content: Content<'_>, mode: Put) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs_err::create_dir_all(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(folder)?;
+        match content {
+            Content::Bytes(bytes) => file.write_all(bytes)?,
+            Content::File(from) => drop(io::copy(&mut fs_err::File::open(from)?, &mut file)?),
+        }
+        file.as_file().sync_all()?;
+        // A web server reads it as somebody else.
+        fs_err::set_permissions(
+            file.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o644),
+        )?;
+        let persisted = match mode {
+            Put::New => file.persist_noclobber(path),
+            Put::Replace => file.persist(path),
+        };
+        persisted.map_err(|error| error.error)?;
+        fs_err::File::open(folder)?.sync_all()
+    }
+}
+
+impl Store for Folder {
+    fn read_to(&self, name: &str, to: &mut dyn Write) -> Result<bool, ActionError> {
+        let path = self.folder.join(name);
+        let mut file = match fs_err::File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(ActionError::read(&path)(error)),
+        };
+        io::copy(&mut file, to).map_err(ActionError::read(&path))?;
+        Ok(true)
+    }
+
+    fn put(&self, name: &str, content: Content<'_>, mode: Put) -> Result<(), ActionError> {
+        let path = self.folder.join(name);
+        self.write(&path, content, mode)
+            .map_err(ActionError::write(&path))
+    }
+
+    fn delete(&self, name: &str) -> Result<(), ActionError> {
+        let path = self.folder.join(name);
+        match fs_err::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ActionError::io(format!("delete {}", path.display()))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn address(&self, name: &str) -> String {
+        self.public(name)
+            .unwrap_or_else(|| self.folder.join(name).display().to_string())
+    }
+
+    fn public(&self, name: &str) -> Option<String> {
+        Some(join(self.address.as_deref()?, name))
+    }
+}

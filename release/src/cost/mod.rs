@@ -1,0 +1,10 @@
+//! What releases cost: whose attention, how long others waited, and whether automating a step pays.
+
+mod measure;
+mod payback;
+
+pub use measure::{Sample, Spread, StepCost, per_person, per_step, samples};
+pub use payback::{Automation, Payback, Verdict};
+
+#[cfg(test)]
+mod tests;
