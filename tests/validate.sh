@@ -2,14 +2,8 @@
 # usage: validate.sh FOLDER NAME: validates SBOMs and the Imager manifest with other people's validators.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-venv="$here/../target/tests/venv"
-(
-  flock 9
-  if [ ! -x "$venv/bin/pyspdxtools" ]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet 'spdx-tools==0.8.3' 'jsonschema>=4.18,<5' 'referencing<1'
-  fi
-) 9>"$here/../target/validate.lock"
+"$here/python.sh"
+venv="$here/../target/tests/python"
 "$venv/bin/pyspdxtools" --infile "$1/$2.spdx.json"
 "$venv/bin/python" - "$here/schemas" "$1/$2" <<'PYTHON'
 import json, pathlib, sys

@@ -126,7 +126,8 @@ impl Ui {
         if self.json {
             self.line(&serde_json::json!({ "event": "answer", "answer": value }));
         } else {
-            println!("{}", text.trim_end());
+            // Whoever reads may have read enough (`| head`).
+            drop(writeln!(std::io::stdout(), "{}", text.trim_end()));
         }
     }
 

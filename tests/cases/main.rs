@@ -17,3 +17,4 @@ mod boot;
 mod reproducible;
 mod solver;
 mod release;
+mod release_whole;

@@ -5,3 +5,8 @@ pub mod bakelite;
 pub mod package;
 pub mod archive;
 pub mod mirror;
+pub mod cut;
+pub mod github;
+pub mod serve;
+pub mod store;
+pub mod team;

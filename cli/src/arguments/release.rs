@@ -123,6 +123,8 @@ pub(crate) enum ReleaseCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Print the sheets of all decisions as Markdown, to be read years later
+    Sheet,
     /// Say what you saw during a wait
     CheckIn {
         /// The step with the wait

@@ -169,7 +169,10 @@ impl<'a> Job<'a> {
 /// Writes a file whole or not at all, also through a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ActionError> {
     use std::io::Write as _;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     let write = || {
         fs_err::create_dir_all(folder)?;
         let mut file = tempfile::Builder::new()

@@ -137,12 +137,22 @@ impl Run<'_> {
                 Status::Waiting { due, .. } => !due.is_empty(),
                 _ => false,
             };
-            if can_act && self.may_work_on(person, step) {
+            if can_act && self.may_work_on(person, step) && !self.has_reviewed(person, step) {
                 let step = step.name.clone();
                 mine.push(Mine { step, status });
             }
         }
         mine
+    }
+
+    /// Returns whether a person said their word about the candidate of now.
+    fn has_reviewed(&self, person: &str, step: &Step) -> bool {
+        let now = self.candidate().map(|candidate| candidate.digest);
+        let reviews = &self.steps[&step.name].reviews;
+        step.written.kind == Kind::Review
+            && reviews
+                .iter()
+                .any(|review| review.by == person && Some(review.candidate) == now)
     }
 
     /// Returns whether a person has a role for a step: its own, or a reviewer's.
@@ -208,7 +218,7 @@ impl Run<'_> {
     /// Returns whether steps after this one can go on: [`Status::is_settled`], without the details.
     pub(super) fn is_settled(&self, step: &Step) -> bool {
         let proof = self.steps[&step.name].proof.as_ref();
-        match proof.filter(|proof| proof.waived || self.holds(step, proof.candidate)) {
+        match proof.filter(|proof| self.holds(step, proof.candidate)) {
             Some(proof) => {
                 proof.waived || step.written.kind != Kind::Decision || self.is_decided(step)
             }

@@ -160,7 +160,7 @@ pub(super) fn journal_root(arguments: &ReleaseArguments) -> PathBuf {
 pub(super) fn project_of(release: &Path) -> PathBuf {
     match release.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
+        _ => PathBuf::new(),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn run(arguments: &ReleaseArguments, ui: &mut Ui) -> Outcome {
             show::status(&Context::open(arguments)?, ui);
             Ok(ExitCode::SUCCESS)
         }
+        ReleaseCommand::Sheet => show::sheet(&Context::open(arguments)?, ui),
         ReleaseCommand::Next => show::next(&Context::open(arguments)?, ui),
         ReleaseCommand::Log => {
             show::log(&Context::open(arguments)?, ui);

@@ -120,6 +120,22 @@ pub(super) fn log(context: &Context, ui: &mut Ui) {
     ui.answer(&text, &events);
 }
 
+/// The go/no-go sheets.
+pub(super) fn sheet(context: &Context, ui: &mut Ui) -> Outcome {
+    let run = context.run();
+    let decisions = run.steps.values().flat_map(|step| &step.decisions);
+    let sheets: Vec<String> = decisions
+        .map(|decision| release::sheet::markdown(&context.opened.version, &run, decision))
+        .collect();
+    if sheets.is_empty() {
+        return Err(CommandError::Usage {
+            text: "nothing was decided yet".into(),
+        });
+    }
+    ui.answer(&sheets.join("\n"), &sheets);
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) fn verify(context: &Context, ui: &mut Ui) -> Outcome {
     let problems: Vec<String> = context
         .opened
@@ -258,7 +274,11 @@ fn describe(run: &Run<'_>, step: &Step, status: &Status) -> (char, String) {
             "an attempt began and never ended: see what it did".into(),
         ),
         Status::Failed { note } => ('!', format!("failed: {note}")),
-        Status::Stale { was_for } => ('~', format!("stale: it was done for {was_for}")),
+        Status::Stale { was_for } => {
+            let was_waived = state.proof.as_ref().is_some_and(|proof| proof.waived);
+            let what = if was_waived { "left out" } else { "done" };
+            ('~', format!("stale: it was {what} for {was_for}"))
+        }
         Status::Done => ('✓', who()),
         Status::Waived => ('✓', format!("left out by {}", who())),
     }

@@ -46,9 +46,12 @@ impl Program<'_> {
             Command::new(program)
         };
         let candidate = self.job.candidate()?;
+        // The repository's root may be where we are.
+        if !self.job.project.as_os_str().is_empty() {
+            command.current_dir(self.job.project);
+        }
         command
             .args(arguments)
-            .current_dir(self.job.project)
             .env("BAKELITE_VERSION", self.job.version)
             .env("BAKELITE_CANDIDATE", candidate.digest.to_string())
             .stdin(Stdio::null());

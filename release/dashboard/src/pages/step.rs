@@ -96,7 +96,7 @@ fn acts(visit: &Visit, run: &Run<'_>, step: &Step, status: &Status) -> Markup {
                     _ => {}
                 }
                 @if let Status::Stale { was_for } = status {
-                    @if matches!(step.written.kind, Kind::Manual | Kind::Form | Kind::Command) {
+                    @if !run.steps[&step.name].proof.as_ref().is_some_and(|proof| proof.waived) && matches!(step.written.kind, Kind::Manual | Kind::Form | Kind::Command) {
                         (form(visit, step, "confirm",
                             &html! { label { "Why does what was done for " (was_for) " hold for this candidate?" input name="reason" required; } },
                             &html! { button { "It holds" } }))

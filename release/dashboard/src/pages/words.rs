@@ -23,7 +23,14 @@ pub(super) fn sentence(run: &Run<'_>, step: &Step, status: &Status) -> String {
         Status::Waiting { until, .. } => format!("A look is due; until {}", moment(*until)),
         Status::Interrupted => "An attempt began and never ended: run it again".into(),
         Status::Failed { .. } => "The last attempt failed".into(),
-        Status::Stale { was_for } => format!("Was done for {was_for}; not yet for this candidate"),
+        Status::Stale { was_for } => {
+            let what = if proof.is_some_and(|proof| proof.waived) {
+                "left out"
+            } else {
+                "done"
+            };
+            format!("Was {what} for {was_for}; not yet for this candidate")
+        }
         Status::Done => who(),
         Status::Waived => format!("Left out by {}", who()),
     }

@@ -104,7 +104,9 @@ impl Run<'_> {
                 self.is_current(Some(*candidate))?;
                 self.is_ready(&step)?;
                 needs_reason(reason)?;
-                let was_done = self.steps[&step.name].proof.is_some();
+                // What was left out was not done, and is left out anew or not.
+                let proof = self.steps[&step.name].proof.as_ref();
+                let was_done = proof.is_some_and(|proof| !proof.waived);
                 if !was_done || step.written.effect == Effect::Irreversible {
                     return Err(Refusal::Step { step: step.name });
                 }

@@ -1,0 +1,118 @@
+//! A proxy that ends a program at one of its requests: before the server sees it, or when the server has done
+//! what it asks and nobody hears of it.
+
+use std::process::Child;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::bakelite::tool;
+use crate::serve::on_loopback;
+
+/// When the program is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The server never sees the request.
+    Before,
+    /// The server did it; the answer is lost.
+    After,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    seen: usize,
+    cut: Option<(usize, When, u32)>,
+}
+
+/// The proxy.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    plan: Arc<Mutex<Plan>>,
+    /// Where it listens, without a scheme.
+    pub address: String,
+}
+
+impl Cut {
+    /// Stands before a server, named without a scheme.
+    pub fn before(server: &str) -> Self {
+        let plan = Arc::new(Mutex::new(Plan::default()));
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client");
+        let state = (plan.clone(), server.to_owned(), client);
+        let router = Router::new().fallback(forward).with_state(state);
+        Self {
+            plan,
+            address: on_loopback(router),
+        }
+    }
+
+    /// Lets everything through, and counts from nothing.
+    pub fn open(&self) {
+        *self.plan.lock().unwrap() = Plan::default();
+    }
+
+    /// Ends the program at its request number `at`, counted from 1.
+    pub fn cut(&self, child: &Child, at: usize, when: When) {
+        *self.plan.lock().unwrap() = Plan {
+            seen: 0,
+            cut: Some((at, when, child.id())),
+        };
+    }
+
+    /// Returns how many requests came.
+    pub fn seen(&self) -> usize {
+        self.plan.lock().unwrap().seen
+    }
+}
+
+type Shared = (Arc<Mutex<Plan>>, String, reqwest::Client);
+
+async fn forward(State((plan, server, client)): State<Shared>, request: Request) -> Response {
+    let cut = {
+        let mut plan = plan.lock().unwrap();
+        plan.seen += 1;
+        plan.cut.filter(|(at, _, _)| *at == plan.seen)
+    };
+    if let Some((_, When::Before, child)) = cut {
+        return end(child);
+    }
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let body = to_bytes(body, usize::MAX).await.expect("a whole request");
+    let mut headers = parts.headers;
+    headers.remove(header::TRANSFER_ENCODING);
+    headers.remove(header::CONTENT_LENGTH);
+    let answer = client
+        .request(parts.method, format!("http://{server}{path}"))
+        .headers(headers)
+        .body(body)
+        .send()
+        .await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    };
+    if let Some((_, When::After, child)) = cut {
+        drop(answer.bytes().await);
+        return end(child);
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = answer.headers().clone();
+    response.headers_mut().remove(header::TRANSFER_ENCODING);
+    *response.body_mut() = Body::from(answer.bytes().await.expect("a whole answer"));
+    response
+}
+
+fn end(child: u32) -> Response {
+    let (is_gone, said) = tool("kill", &["-9", &child.to_string()]);
+    assert!(is_gone, "{said}");
+    StatusCode::GATEWAY_TIMEOUT.into_response()
+}
