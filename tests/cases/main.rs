@@ -18,3 +18,5 @@ mod reproducible;
 mod solver;
 mod release;
 mod release_whole;
+mod dashboard;
+mod release_killed;

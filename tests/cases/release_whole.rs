@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use bakelite_tests::bakelite::{cache, command, copy_project, outputs, text, tool};
+use bakelite_tests::bakelite::{cache, command, copy_project, outputs, program, text, tool};
 use bakelite_tests::cut::{Cut, When};
 use bakelite_tests::github::{Github, REPOSITORY, TOKEN};
-use bakelite_tests::serve::free_port;
+use bakelite_tests::serve::{client, free_port};
 use bakelite_tests::store::{Moto, python};
 use bakelite_tests::team::{FIVE, Team, git};
 
@@ -16,14 +16,14 @@ const CHANGED: &str = "+++\nkind = \"changed\"\nbehaviour-change = true\nowners 
 const ADVISORY: &str = "id = \"ACME-2026-001\"\ncve = \"CVE-2026-12345\"\ntitle = \"Claim code can be guessed\"\nsummary = \"Answers took longer for codes that began right.\"\nfirst-affected = \"0.0.1\"\nrisk = \"Somebody in the local network could claim a new device.\"\nworkaround = \"Claim the device on a network of your own.\"\ncvss = \"CVSS:3.1/AV:A/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:H\"\ncredits = [\"Ada\"]\nreferences = [\"https://example.com/more\"]\n";
 
 /// Points the template at the servers of the test.
-fn change(clone: &Path, github: &str, store: &str, minisign: &str) {
+fn change(clone: &Path, github: &str, store: &str, public: &str, minisign: &str) {
     let file = clone.join("release/template/release.toml");
     let text = fs_err::read_to_string(&file).unwrap();
     let (before, rest) = text.split_once("\n[targets.downloads]").unwrap();
     let (_, after) = rest.split_once("\n# Mail goes").unwrap();
     let s3 = |name: &str, prefix: &str| {
         format!(
-            "[targets.{name}]\nkind = \"s3\"\nbucket = \"acme\"\nendpoint = \"http://{store}\"\nprefix = \"{prefix}\"\naddress = \"http://{store}/acme/{prefix}\"\n"
+            "[targets.{name}]\nkind = \"s3\"\nbucket = \"acme\"\nendpoint = \"http://{store}\"\nprefix = \"{prefix}\"\naddress = \"http://{public}/acme/{prefix}\"\n"
         )
     };
     let targets = format!(
@@ -43,7 +43,9 @@ fn change(clone: &Path, github: &str, store: &str, minisign: &str) {
     let bench = clone.join("release/template/steps/run-end-to-end.toml");
     let text = fs_err::read_to_string(&bench).unwrap();
     let port = free_port();
-    let text = text.replace(
+    // The bench has the real time.
+    let program = format!("\"env\", \"-u\", \"LD_PRELOAD\", {:?}", program());
+    let text = text.replace("\"bakelite\"", &program).replace(
         "\"--until\"",
         &format!("\"--port\", \"{port}\", \"--disk\", \"../bench.img\", \"--until\""),
     );
@@ -121,9 +123,16 @@ fn five_people_bring_a_release_out() {
     let github = Github::default();
     let cut = Cut::before(&github.serve());
     let store = Moto::start("acme");
-    let public = minisign_key(folder.path());
+    let public = Cut::public(&store.address);
+    let minisign = minisign_key(folder.path());
     let team = Team::new(FIVE, |clone| {
-        change(clone, &cut.address, &store.address, &public)
+        change(
+            clone,
+            &cut.address,
+            &store.address,
+            &public.address,
+            &minisign,
+        )
     });
     team.set("BAKELITE_GITHUB_TOKEN", TOKEN);
     team.set("AWS_ACCESS_KEY_ID", "test");
@@ -315,7 +324,7 @@ fn five_people_bring_a_release_out() {
     // The bench boots the image of the candidate.
     let bench = team.does("dana", &["run", "run-end-to-end", "--do"]);
     assert!(
-        bench.contains("bakelite succeeded") && bench.contains("output kept as evidence"),
+        bench.contains("env succeeded") && bench.contains("output kept as evidence"),
         "{bench}"
     );
     team.does("sam", &["review", "review-results", "--approve"]);
@@ -379,7 +388,13 @@ fn five_people_bring_a_release_out() {
         "settled already",
     );
     team.does("dora", &["run", "check-hashes", "--do"]);
-    judge_sums(folder.path(), &cut.address, &released[0].2, &public, &team);
+    judge_sums(
+        folder.path(),
+        &cut.address,
+        &released[0].2,
+        &minisign,
+        &team,
+    );
 
     let log = folder.path().join("update.log");
     fs_err::write(&log, "updated").unwrap();
@@ -391,7 +406,7 @@ fn five_people_bring_a_release_out() {
     team.does("dora", &["sync"]);
     let build = ["--build", second.to_str().unwrap()];
     team.does("dana", &["run", "publish-advisories", "--do"]);
-    judge_advisories(folder.path(), &store.address);
+    judge_advisories(folder.path(), &public.address);
     team.does("dana", &["run", "tell-team", "--do"]);
     let mail = team
         .clone_of("dana")
@@ -430,7 +445,7 @@ fn five_people_bring_a_release_out() {
     team.does("dora", &community);
     let list = fetch(&format!(
         "http://{}/acme/community/os_list.json",
-        store.address
+        public.address
     ));
     let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
     let image = list["os_list"][0]["url"].as_str().unwrap();
@@ -503,7 +518,7 @@ fn five_people_bring_a_release_out() {
 }
 
 fn fetch(address: &str) -> Vec<u8> {
-    let answer = reqwest::blocking::get(address).unwrap();
+    let answer = client(true).get(address).send().unwrap();
     assert!(
         answer.status().is_success(),
         "{address}: {}",

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::bakelite::tool;
@@ -39,13 +39,23 @@ pub struct Cut {
 impl Cut {
     /// Stands before a server, named without a scheme.
     pub fn before(server: &str) -> Self {
+        Self::with(server, None)
+    }
+
+    /// Stands before a store as the public reads it: the server believes that it knows who asks.
+    pub fn public(server: &str) -> Self {
+        let known = "AWS4-HMAC-SHA256 Credential=test/20261201/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+        Self::with(server, Some(known))
+    }
+
+    fn with(server: &str, authorization: Option<&'static str>) -> Self {
         let plan = Arc::new(Mutex::new(Plan::default()));
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");
-        let state = (plan.clone(), server.to_owned(), client);
+        let state = (plan.clone(), server.to_owned(), client, authorization);
         let router = Router::new().fallback(forward).with_state(state);
         Self {
             plan,
@@ -72,9 +82,17 @@ impl Cut {
     }
 }
 
-type Shared = (Arc<Mutex<Plan>>, String, reqwest::Client);
+type Shared = (
+    Arc<Mutex<Plan>>,
+    String,
+    reqwest::Client,
+    Option<&'static str>,
+);
 
-async fn forward(State((plan, server, client)): State<Shared>, request: Request) -> Response {
+async fn forward(
+    State((plan, server, client, known)): State<Shared>,
+    request: Request,
+) -> Response {
     let cut = {
         let mut plan = plan.lock().unwrap();
         plan.seen += 1;
@@ -89,6 +107,9 @@ async fn forward(State((plan, server, client)): State<Shared>, request: Request)
     let mut headers = parts.headers;
     headers.remove(header::TRANSFER_ENCODING);
     headers.remove(header::CONTENT_LENGTH);
+    if let Some(known) = known {
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static(known));
+    }
     let answer = client
         .request(parts.method, format!("http://{server}{path}"))
         .headers(headers)

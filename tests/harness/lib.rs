@@ -5,6 +5,7 @@ pub mod bakelite;
 pub mod package;
 pub mod archive;
 pub mod mirror;
+pub mod browser;
 pub mod cut;
 pub mod github;
 pub mod serve;

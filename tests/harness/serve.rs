@@ -38,3 +38,17 @@ pub fn wait_for(port: u16, mut is_alive: impl FnMut() -> bool) {
     }
     panic!("nothing listens on port {port} after a minute");
 }
+
+/// Makes a client as a stranger's program is: it says its name, and follows to other addresses or not.
+pub fn client(follows: bool) -> reqwest::blocking::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let policy = if follows {
+        reqwest::redirect::Policy::default()
+    } else {
+        reqwest::redirect::Policy::none()
+    };
+    let builder = reqwest::blocking::Client::builder()
+        .user_agent("stranger")
+        .redirect(policy);
+    builder.build().expect("a client")
+}

@@ -108,7 +108,7 @@ impl Team {
 
     /// Sets everybody's clock: `2026-12-01 10:00:00`, in UTC. It goes on from there with each command.
     pub fn clock(&self, time: &str) {
-        *self.time.borrow_mut() = Some(time.to_owned());
+        *self.time.borrow_mut() = Some(format!("@{time}"));
     }
 
     fn prepare(&self, name: &str, words: &[&str]) -> Command {
@@ -117,8 +117,16 @@ impl Team {
         all.extend(words);
         let mut prepared = command(&all);
         if let Some(time) = &*self.time.borrow() {
-            prepared = wrap(&prepared, "faketime", &["-f", time]);
-            prepared.env("TZ", "UTC");
+            let library = format!(
+                "/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1",
+                std::env::consts::ARCH
+            );
+            // Waiting goes on as ever; only the date is another one.
+            prepared
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME", time)
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+                .env("TZ", "UTC");
         }
         prepared.current_dir(self.clone_of(name));
         for (name, value) in &*self.environment.borrow() {

@@ -90,6 +90,17 @@ impl Journal {
         Ok(runs)
     }
 
+    /// Returns whether anything was recorded. A folder that an interrupted start left is nothing.
+    pub fn is_begun(&self) -> bool {
+        let files = fs_err::read_dir(self.events())
+            .into_iter()
+            .flatten()
+            .flatten();
+        files
+            .map(|file| file.file_name())
+            .any(|name| !name.as_encoded_bytes().starts_with(b"."))
+    }
+
     /// Returns the folder with the copy of the template.
     pub fn template(&self) -> PathBuf {
         self.folder.join("template")

@@ -33,7 +33,7 @@ pub(super) fn start(
     let folder = arguments.folder.join("template");
     let template = Template::load(&folder).map_err(CommandError::Template)?;
     let journal = Journal::new(&journal_root(arguments), version);
-    if journal.events().exists() {
+    if journal.is_begun() {
         return Err(usage(format!("release {version} was begun already")));
     }
     let kind = match kind {
