@@ -19,4 +19,5 @@ mod solver;
 mod release;
 mod release_whole;
 mod dashboard;
+mod release_manual;
 mod release_killed;

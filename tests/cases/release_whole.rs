@@ -419,6 +419,7 @@ fn five_people_bring_a_release_out() {
     );
 
     // Two days pass.
+    team.says("sam", &["sync"]);
     team.is_refused("sam", &["done", "watch"], "the wait is not over");
     for (time, reports) in [
         ("2026-12-02 13:05:00", "2"),
@@ -566,17 +567,8 @@ fn judge_advisories(folder: &Path, store: &str) {
         let schema =
             bakelite_tests::bakelite::root().join(format!("tests/schemas/{schema}.schema.json"));
         let python = python().join("bin/python");
-        let script = "import json,sys\nfrom jsonschema import validators\nfrom referencing import Registry, Resource\nfrom referencing.jsonschema import DRAFT202012\n\
-            schema, doc = (json.load(open(p)) for p in sys.argv[1:3])\n\
-            registry = Registry(retrieve=lambda uri: Resource.from_contents({}, default_specification=DRAFT202012))\n\
-            errors = list(validators.validator_for(schema)(schema, registry=registry).iter_errors(doc))\n\
-            [print(e.json_path, e.message[:300]) for e in errors]\nsys.exit(bool(errors))";
-        let words = [
-            "-c",
-            script,
-            schema.to_str().unwrap(),
-            file.to_str().unwrap(),
-        ];
+        let judge = bakelite_tests::bakelite::root().join("tests/judge-schema.py");
+        let words = [&judge, &schema, &file].map(|path| path.to_str().unwrap());
         let (good, said) = tool(python.to_str().unwrap(), &words);
         assert!(good, "{name}: {said}");
     }
