@@ -44,7 +44,10 @@ fn change(clone: &Path, github: &str, store: &str, public: &str, minisign: &str)
     let text = fs_err::read_to_string(&bench).unwrap();
     let port = free_port();
     // The bench has the real time.
-    let program = format!("\"env\", \"-u\", \"LD_PRELOAD\", {:?}", program());
+    let program = format!(
+        "\"env\", \"-u\", \"LD_PRELOAD\", \"{}\"",
+        program().display()
+    );
     let text = text.replace("\"bakelite\"", &program).replace(
         "\"--until\"",
         &format!("\"--port\", \"{port}\", \"--disk\", \"../bench.img\", \"--until\""),
@@ -132,7 +135,7 @@ fn five_people_bring_a_release_out() {
             &store.address,
             &public.address,
             &minisign,
-        )
+        );
     });
     team.set("BAKELITE_GITHUB_TOKEN", TOKEN);
     team.set("AWS_ACCESS_KEY_ID", "test");

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over WebDriver (W3C).
+//! A headless Chromium, driven over `WebDriver` (W3C).
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::serve::{free_port, wait_for};
 
-/// The key under which WebDriver names an element (W3C WebDriver, §12).
+/// The key under which `WebDriver` names an element (W3C `WebDriver`, §12).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// The browser. It ends when this is dropped.
@@ -50,7 +50,7 @@ impl Browser {
             driver.try_wait().is_ok_and(|ended| ended.is_none())
         });
         let client = Client::builder()
-            .timeout(std::time::Duration::from_secs(120))
+            .timeout(std::time::Duration::from_mins(2))
             .build();
         let client = client.expect("a client");
         let mut arguments = vec![
@@ -77,7 +77,7 @@ impl Browser {
             .post(format!("{base}/session"))
             .json(&wanted)
             .send()
-            .and_then(|answer| answer.json())
+            .and_then(reqwest::blocking::Response::json)
             .expect("chromedriver answers");
         let id = made["value"]["sessionId"].as_str();
         let id = id.unwrap_or_else(|| panic!("no session: {made}"));
@@ -95,7 +95,7 @@ impl Browser {
             .post(format!("{}/{path}", self.session))
             .json(value)
             .send()
-            .and_then(|answer| answer.json())
+            .and_then(reqwest::blocking::Response::json)
             .expect("chromedriver answers");
         let error = &answer["value"]["error"];
         assert!(
@@ -111,7 +111,7 @@ impl Browser {
             .client
             .get(format!("{}/{path}", self.session))
             .send()
-            .and_then(|answer| answer.json())
+            .and_then(reqwest::blocking::Response::json)
             .expect("chromedriver answers");
         answer["value"].clone()
     }
@@ -142,7 +142,7 @@ impl Browser {
         );
     }
 
-    /// Clicks what an XPath finds.
+    /// Clicks what an `XPath` finds.
     pub fn click(&self, xpath: &str) {
         let id = self.find(xpath);
         self.post(&format!("element/{id}/click"), &json!({}));
@@ -158,7 +158,7 @@ impl Browser {
         self.click(&format!("//a[contains(normalize-space(.), '{text}')]"));
     }
 
-    /// Types into what an XPath finds.
+    /// Types into what an `XPath` finds.
     pub fn write(&self, xpath: &str, text: &str) {
         let id = self.find(xpath);
         self.post(&format!("element/{id}/clear"), &json!({}));
@@ -232,7 +232,7 @@ impl Browser {
             "execute/sync",
             &json!({ "script": "return document.documentElement.scrollHeight", "args": [] }),
         );
-        let height = height.as_u64().unwrap_or(800).min(2400);
+        let height = height.as_u64().unwrap_or(800).min(1500);
         self.post(
             "window/rect",
             &json!({ "width": width, "height": height + 140 }),

@@ -65,12 +65,12 @@ impl Cut {
 
     /// Lets everything through, and counts from nothing.
     pub fn open(&self) {
-        *self.plan.lock().unwrap() = Plan::default();
+        *self.plan.lock().expect("no thread panicked") = Plan::default();
     }
 
     /// Ends the program at its request number `at`, counted from 1.
     pub fn cut(&self, child: &Child, at: usize, when: When) {
-        *self.plan.lock().unwrap() = Plan {
+        *self.plan.lock().expect("no thread panicked") = Plan {
             seen: 0,
             cut: Some((at, when, child.id())),
         };
@@ -78,7 +78,7 @@ impl Cut {
 
     /// Returns how many requests came.
     pub fn seen(&self) -> usize {
-        self.plan.lock().unwrap().seen
+        self.plan.lock().expect("no thread panicked").seen
     }
 }
 
@@ -94,7 +94,7 @@ async fn forward(
     request: Request,
 ) -> Response {
     let cut = {
-        let mut plan = plan.lock().unwrap();
+        let mut plan = plan.lock().expect("no thread panicked");
         plan.seen += 1;
         plan.cut.filter(|(at, _, _)| *at == plan.seen)
     };

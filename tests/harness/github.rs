@@ -53,6 +53,9 @@ pub struct Github {
 
 type Shared = Arc<Mutex<World>>;
 
+/// A release as a test sees it: tag, whether it is a draft, files with digests.
+pub type Seen = (String, bool, Vec<(String, Sha256Digest)>);
+
 impl Github {
     /// Serves it. Returns its address, without a scheme.
     pub fn serve(&self) -> String {
@@ -78,12 +81,15 @@ impl Github {
 
     /// Breaks the next upload of a file: half of it is there, as `starter`.
     pub fn break_upload_of(&self, name: &str) {
-        self.world.lock().unwrap().break_upload_of = Some(name.to_owned());
+        self.world
+            .lock()
+            .expect("no thread panicked")
+            .break_upload_of = Some(name.to_owned());
     }
 
     /// Returns every release: tag, whether it is a draft, its files and their digests, by name.
-    pub fn releases(&self) -> Vec<(String, bool, Vec<(String, Sha256Digest)>)> {
-        let world = self.world.lock().unwrap();
+    pub fn releases(&self) -> Vec<Seen> {
+        let world = self.world.lock().expect("no thread panicked");
         let facts = |release: &Release| {
             let mut files: Vec<_> = release
                 .assets
@@ -99,13 +105,21 @@ impl Github {
 
     /// Returns what was asked, in order: method and path.
     pub fn requests(&self) -> Vec<String> {
-        self.world.lock().unwrap().requests.clone()
+        self.world
+            .lock()
+            .expect("no thread panicked")
+            .requests
+            .clone()
     }
 }
 
 async fn rules(State(world): State<Shared>, request: Request, next: Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri().path());
-    world.lock().unwrap().requests.push(line);
+    world
+        .lock()
+        .expect("no thread panicked")
+        .requests
+        .push(line);
     let headers = request.headers();
     if headers.get(header::USER_AGENT).is_none() {
         return no(
@@ -170,7 +184,7 @@ fn asset_json(headers: &HeaderMap, release: &Release, asset: &Asset) -> Value {
 }
 
 async fn list(State(world): State<Shared>, headers: HeaderMap) -> Response {
-    let world = world.lock().unwrap();
+    let world = world.lock().expect("no thread panicked");
     let seen = world
         .releases
         .iter()
@@ -187,7 +201,7 @@ async fn create(
     headers: HeaderMap,
     Json(value): Json<Value>,
 ) -> Response {
-    let mut world = world.lock().unwrap();
+    let mut world = world.lock().expect("no thread panicked");
     let tag = value["tag_name"].as_str().unwrap_or_default().to_owned();
     let is_draft = value["draft"].as_bool().unwrap_or(false);
     let is_taken = world
@@ -219,7 +233,7 @@ async fn change(
     headers: HeaderMap,
     Json(value): Json<Value>,
 ) -> Response {
-    let mut world = world.lock().unwrap();
+    let mut world = world.lock().expect("no thread panicked");
     let Some(release) = world.releases.iter_mut().find(|release| release.id == id) else {
         return no(StatusCode::NOT_FOUND, "Not Found");
     };
@@ -236,7 +250,7 @@ async fn change(
 }
 
 async fn assets(State(world): State<Shared>, Path(id): Path<u64>, headers: HeaderMap) -> Response {
-    let world = world.lock().unwrap();
+    let world = world.lock().expect("no thread panicked");
     let release = world.releases.iter().find(|release| release.id == id);
     match release.filter(|release| !release.is_draft || is_known(&headers)) {
         Some(release) => {
@@ -262,7 +276,7 @@ async fn upload(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Response {
-    let mut world = world.lock().unwrap();
+    let mut world = world.lock().expect("no thread panicked");
     let breaks = world.break_upload_of.as_deref() == Some(name.as_str());
     if breaks {
         world.break_upload_of = None;
@@ -318,7 +332,7 @@ async fn download(
     Path(id): Path<u64>,
     headers: HeaderMap,
 ) -> Response {
-    let world = world.lock().unwrap();
+    let world = world.lock().expect("no thread panicked");
     match find(&world, id).filter(|(release, _)| !release.is_draft || is_known(&headers)) {
         Some((release, asset)) => {
             let wants = headers
@@ -335,7 +349,7 @@ async fn download(
 }
 
 async fn blob(State(world): State<Shared>, Path(id): Path<u64>) -> Response {
-    let world = world.lock().unwrap();
+    let world = world.lock().expect("no thread panicked");
     match find(&world, id) {
         Some((_, asset)) => Body::from(asset.bytes.clone()).into_response(),
         None => no(StatusCode::NOT_FOUND, "Not Found"),
@@ -346,7 +360,7 @@ async fn public(
     State(world): State<Shared>,
     Path((tag, name)): Path<(String, String)>,
 ) -> Response {
-    let world = world.lock().unwrap();
+    let world = world.lock().expect("no thread panicked");
     let release = world
         .releases
         .iter()
@@ -359,7 +373,7 @@ async fn public(
 }
 
 async fn remove(State(world): State<Shared>, Path(id): Path<u64>) -> Response {
-    let mut world = world.lock().unwrap();
+    let mut world = world.lock().expect("no thread panicked");
     for release in &mut world.releases {
         if release.assets.iter().any(|asset| asset.id == id) {
             if !release.is_draft {

@@ -1,4 +1,4 @@
-//! An S3-compatible store on loopback: moto, from PyPI.
+//! An S3-compatible store on loopback: moto, from `PyPI`.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

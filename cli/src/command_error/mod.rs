@@ -72,7 +72,10 @@ impl CommandError {
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Recipe(_) | Self::Template(_) => USAGE,
+            Self::Usage { .. }
+            | Self::Recipe(_)
+            | Self::Template(_)
+            | Self::Open(OpenError::Template(_)) => USAGE,
             Self::Build(_)
             | Self::Boot(_)
             | Self::Diff(_)
@@ -82,9 +85,8 @@ impl CommandError {
             | Self::Automation { .. }
             | Self::Serve(_)
             | Self::Sync(SyncError::Start(_) | SyncError::Git { .. } | SyncError::Busy)
+            | Self::Open(OpenError::Read(_))
             | Self::Io { .. } => FAILED,
-            Self::Open(OpenError::Template(_)) => USAGE,
-            Self::Open(OpenError::Read(_)) => FAILED,
             Self::NotVerified { .. } | Self::Conflict { .. } | Self::Sync(_) => NOT_VERIFIED,
         }
     }

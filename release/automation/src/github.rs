@@ -78,7 +78,7 @@ impl Github {
             .request(method, address)
             .header("Accept", "application/vnd.github+json")
             .header("X-GitHub-Api-Version", "2022-11-28")
-            .timeout(Duration::from_secs(60));
+            .timeout(Duration::from_mins(1));
         match &self.token {
             Some(token) => request.bearer_auth(token.expose()),
             None => request,
@@ -150,7 +150,7 @@ impl Github {
             .request(Method::POST, address)
             .query(&[("name", name)])
             .header("Content-Type", "application/octet-stream")
-            .timeout(Duration::from_secs(3600))
+            .timeout(Duration::from_hours(1))
             .body(Body::sized(file.into_parts().0, length));
         drop(Self::send(&what, request)?);
         Ok(())

@@ -9,7 +9,7 @@ use reqwest::blocking::{Client, Response};
 use crate::error::ActionError;
 
 /// How long a server may be silent.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Makes a client. TLS roots are the host's.
 pub(crate) fn client() -> Result<Client, ActionError> {

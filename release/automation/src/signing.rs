@@ -35,16 +35,15 @@ pub(crate) fn sign(job: &Job<'_>, name: &str, sums: &[u8]) -> Result<Vec<u8>, Ac
     let path = job.secrets.need("BAKELITE_MINISIGN_KEY", WHY)?;
     let text =
         fs_err::read_to_string(path.expose()).map_err(ActionError::io("read the minisign key"))?;
-    let key = match job.secrets.find("BAKELITE_MINISIGN_PASSWORD") {
-        Some(password) => SecretKeyBox::from_string(&text)
-            .and_then(|key| key.into_secret_key(Some(password.expose().to_owned()))),
+    let key = if let Some(password) = job.secrets.find("BAKELITE_MINISIGN_PASSWORD") {
+        SecretKeyBox::from_string(&text)
+            .and_then(|key| key.into_secret_key(Some(password.expose().to_owned())))
+    } else {
         // minisign 0.11 writes no checksum into a key without a password, and the crate wants one. What is signed
         // with it is checked below, against the public key.
-        None => {
-            let line = text.lines().nth(1).unwrap_or_default();
-            let bytes = BASE64_STANDARD.decode(line).unwrap_or_default();
-            SecretKey::from_bytes(&bytes)
-        }
+        let line = text.lines().nth(1).unwrap_or_default();
+        let bytes = BASE64_STANDARD.decode(line).unwrap_or_default();
+        SecretKey::from_bytes(&bytes)
     }
     .map_err(ActionError::Minisign)?;
     // What is signed with the comment cannot be given another one.

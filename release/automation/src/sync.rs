@@ -243,7 +243,7 @@ fn fetch_and_merge(folder: &Path, remote: &str, person: &str) -> Result<usize, S
     refuse_changes(folder, &range)?;
     let Some(ours) = ours else {
         must(folder, &["reset", "-q", "--hard", &theirs])?;
-        return Ok(count_files(folder, &theirs)?);
+        return count_files(folder, &theirs);
     };
     let arrived = must(
         folder,

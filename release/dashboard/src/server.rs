@@ -152,14 +152,15 @@ pub(crate) fn visit(
 
 type Answer = Result<Response, Response>;
 
-fn shown(page: Markup) -> Answer {
-    Ok(page.into_response())
+/// A page that may be shown.
+fn shown(page: Markup) -> Response {
+    page.into_response()
 }
 
 async fn home(State(office): State<Arc<Office>>, headers: HeaderMap) -> Answer {
     apart(move || {
         let person = who(&office, &headers)?;
-        shown(pages::home::page(&office, &person))
+        Ok(shown(pages::home::page(&office, &person)))
     })
     .await?
 }
@@ -171,7 +172,7 @@ async fn overview(
 ) -> Answer {
     apart(move || {
         let visit = visit(&office, &headers, &version)?;
-        shown(pages::overview::page(&visit, None))
+        Ok(shown(pages::overview::page(&visit, None)))
     })
     .await?
 }
@@ -183,12 +184,11 @@ async fn step(
 ) -> Answer {
     apart(move || {
         let visit = visit(&office, &headers, &version)?;
-        match visit.opened.template.step(&name) {
-            Some(step) => shown(pages::step::page(&visit, step, None)),
-            None => {
-                let page = pages::missing(&visit.person, &format!("There is no step {name}."));
-                Err((StatusCode::NOT_FOUND, page).into_response())
-            }
+        if let Some(step) = visit.opened.template.step(&name) {
+            Ok(shown(pages::step::page(&visit, step, None)))
+        } else {
+            let page = pages::missing(&visit.person, &format!("There is no step {name}."));
+            Err((StatusCode::NOT_FOUND, page).into_response())
         }
     })
     .await?
@@ -201,7 +201,7 @@ async fn journal(
 ) -> Answer {
     apart(move || {
         let visit = visit(&office, &headers, &version)?;
-        shown(pages::journal::page(&visit))
+        Ok(shown(pages::journal::page(&visit)))
     })
     .await?
 }
@@ -209,7 +209,7 @@ async fn journal(
 async fn cost(State(office): State<Arc<Office>>, headers: HeaderMap) -> Answer {
     apart(move || {
         let person = who(&office, &headers)?;
-        shown(pages::cost::page(&office, &person))
+        Ok(shown(pages::cost::page(&office, &person)))
     })
     .await?
 }
@@ -278,13 +278,11 @@ async fn sign_in_page(State(office): State<Arc<Office>>, Path(token): Path<Strin
 
 async fn sign_in(State(office): State<Arc<Office>>, Path(token): Path<String>) -> Response {
     let random = (office.settings.random)();
-    match office.desk.sign_in(&token, &random, office.now()) {
-        Ok((_, session)) => {
-            let cookie = cookie(&office, &session, 30 * 24 * 3600);
-            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
-        }
-        Err(_) => (StatusCode::GONE, pages::sign_in::used()).into_response(),
-    }
+    let Ok((_, session)) = office.desk.sign_in(&token, &random, office.now()) else {
+        return (StatusCode::GONE, pages::sign_in::used()).into_response();
+    };
+    let cookie = cookie(&office, &session, 30 * 24 * 3600);
+    ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
 }
 
 async fn sign_out(State(office): State<Arc<Office>>, headers: HeaderMap) -> Response {

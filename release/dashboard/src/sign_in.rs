@@ -111,7 +111,7 @@ impl Desk {
         random: &[u8; 32],
         expires: Timestamp,
     ) -> Result<String, SignInError> {
-        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = Sha256Digest::of(random).to_string();
         let ticket = Ticket {
             person: person.to_owned(),
             expires,

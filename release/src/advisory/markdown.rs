@@ -39,21 +39,21 @@ pub fn markdown(draft: &Draft, publication: &Publication<'_>) -> String {
     }
     if !publication.images.is_empty() {
         let rows = publication.images.iter();
-        let rows: String = rows
-            .map(|(name, sha256)| format!("- `{name}`: `{sha256}`\n"))
+        let rows: Vec<String> = rows
+            .map(|(name, sha256)| format!("- `{name}`: `{sha256}`"))
             .collect();
-        section("Files of the fixed version (SHA-256)", &rows);
+        section("Files of the fixed version (SHA-256)", &rows.join("\n"));
     }
     if !draft.credits.is_empty() {
         section("Thanks", &draft.credits.join(", "));
     }
     if !draft.references.is_empty() {
-        let links: String = draft
+        let links: Vec<String> = draft
             .references
             .iter()
-            .map(|url| format!("- <{url}>\n"))
+            .map(|url| format!("- <{url}>"))
             .collect();
-        section("More", &links);
+        section("More", &links.join("\n"));
     }
     text
 }

@@ -61,15 +61,14 @@ pub fn find(changelog: &str, version: &str) -> Option<Entry> {
 pub fn insert(changelog: &str, version: &str, date: &str, body: &str) -> String {
     let lines: Vec<&str> = changelog.lines().collect();
     let heading = format!("## [{version}] - {date}");
-    let (before, after) = match lines_of(&lines, version) {
-        Some(range) => (range.start, range.end),
-        None => {
-            let is_place = |line: &&str| {
-                version_of(line).is_some_and(|version| version != "Unreleased") || is_link(line)
-            };
-            let place = lines.iter().position(is_place).unwrap_or(lines.len());
-            (place, place)
-        }
+    let (before, after) = if let Some(range) = lines_of(&lines, version) {
+        (range.start, range.end)
+    } else {
+        let is_place = |line: &&str| {
+            version_of(line).is_some_and(|version| version != "Unreleased") || is_link(line)
+        };
+        let place = lines.iter().position(is_place).unwrap_or(lines.len());
+        (place, place)
     };
     let mut text: Vec<&str> = lines[..before].to_vec();
     while text.last().is_some_and(|line| line.trim().is_empty()) {

@@ -134,7 +134,7 @@ pub fn digest(event: &Event) -> Sha256Digest {
 
 impl Verified {
     /// Verifies files by name and contents.
-    pub(super) fn of(files: Vec<(PathBuf, Vec<u8>)>, signers: &AllowedSigners) -> Self {
+    pub fn of(files: Vec<(PathBuf, Vec<u8>)>, signers: &AllowedSigners) -> Self {
         let mut verified = Self::default();
         let mut found: BTreeMap<Sha256Digest, (PathBuf, Event)> = BTreeMap::new();
         let mut refused = BTreeSet::new();

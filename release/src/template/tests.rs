@@ -70,7 +70,7 @@ fn a_circle_is_named() {
         ("steps/c.toml", &(STEP.to_owned() + "after = [\"b\"]\n")),
     ]);
     assert!(
-        text.contains("steps wait for each other: b → c → b"),
+        text.contains("b.toml:9: steps wait for each other: b → c → b"),
         "{text}"
     );
 }
@@ -82,9 +82,9 @@ fn bad_people_are_refused() {
         "[people.Alice]\nroles = [\"king\"]\nkeys = [\"ssh-ed25519 AAAA\"]\n",
     )]);
     for part in [
-        "small letters",
-        "a key of Alice cannot be read",
-        "the role “king”, which is none",
+        "people.toml:1: “Alice”: names have small letters",
+        "people.toml:3: a key of Alice cannot be read",
+        "people.toml:2: Alice has the role “king”, which is none",
     ] {
         assert!(text.contains(part), "“{part}” is not in: {text}");
     }
@@ -143,4 +143,42 @@ fn lint_holds_the_budget_and_wants_reasons() {
         !found.iter().any(|text| text.contains("step c")),
         "{found:#?}"
     );
+}
+
+#[test]
+fn actions_name_targets_and_texts_that_are_there() {
+    let step = |action: &str| STEP.replace("manual", "command") + "action = " + action + "\n";
+    let text = problems(&[
+        (
+            "steps/a.toml",
+            &step("{ name = \"publish\", target = \"nowhere\" }"),
+        ),
+        (
+            "steps/b.toml",
+            &step("{ name = \"mail\", to = [\"a@example.com\"], text = \"x\" }"),
+        ),
+        ("steps/c.toml", &step("{ name = \"magic\" }")),
+    ]);
+    for part in [
+        "a.toml:9: there is no target “nowhere” in release.toml",
+        "b.toml:9: there is no text “x” in texts/",
+        "b.toml:9: it sends mail, but release.toml has no [mail]",
+        "c.toml:9: unknown variant `magic`, expected one of `candidate`",
+    ] {
+        assert!(text.contains(part), "“{part}” is not in: {text}");
+    }
+}
+
+#[test]
+fn a_key_that_would_not_be_verified_is_refused_at_once() {
+    let text = problems(&[(
+        "people.toml",
+        "[people.ann]\nroles = [\"dev\"]\nkeys = [\"ssh-rsa AAAAB3NzaC1yc2E=\"]\n[servers.ann]\nkey = \"ssh-ed25519 AAAA\"\n",
+    )]);
+    for part in [
+        "people.toml:3: the key of ann is an RSA key",
+        "ann is a person and a server",
+    ] {
+        assert!(text.contains(part), "“{part}” is not in: {text}");
+    }
 }

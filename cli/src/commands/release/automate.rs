@@ -261,17 +261,15 @@ fn find_build(
     context: &Context,
     named: Option<&Path>,
 ) -> Result<Option<CheckedBuild>, CommandError> {
-    let folder = match named {
-        Some(folder) => folder.to_owned(),
-        None => {
-            let Some(candidate) = context.run().candidate().map(|candidate| candidate.digest)
-            else {
-                return Ok(None);
-            };
-            match fs_err::read_to_string(build_note(context, candidate)) {
-                Ok(folder) if Path::new(&folder).is_dir() => PathBuf::from(folder),
-                _ => return Ok(None),
-            }
+    let folder = if let Some(folder) = named {
+        folder.to_owned()
+    } else {
+        let Some(candidate) = context.run().candidate().map(|candidate| candidate.digest) else {
+            return Ok(None);
+        };
+        match fs_err::read_to_string(build_note(context, candidate)) {
+            Ok(folder) if Path::new(&folder).is_dir() => PathBuf::from(folder),
+            _ => return Ok(None),
         }
     };
     candidate::check(&folder)

@@ -57,7 +57,11 @@ fn measure(arguments: &ReleaseArguments) -> Result<Vec<Sample>, CommandError> {
     let mut measured = Vec::new();
     for version in Journal::runs(&root).map_err(CommandError::io("read the journal"))? {
         let opened = Opened::open(&root, &version).map_err(CommandError::Open)?;
-        let events = opened.verified.events().iter().map(|event| event.event());
+        let events = opened
+            .verified
+            .events()
+            .iter()
+            .map(release::journal::VerifiedEvent::event);
         measured.extend(samples(&version, &opened.template, events));
     }
     Ok(measured)
@@ -92,7 +96,7 @@ fn duration(seconds: i64) -> String {
     let minutes = (seconds + 30) / 60;
     match minutes {
         ..100 => format!("{minutes} min"),
-        100..2880 => format!("{:.1} h", minutes as f64 / 60.0),
+        100..2880 => format!("{}.{} h", minutes / 60, minutes % 60 / 6),
         _ => format!("{} days", minutes / 1440),
     }
 }
@@ -108,7 +112,10 @@ fn payback(
     })?;
     // Three measurements say more than the expectation.
     let (now, source) = match step.touch {
-        Some(spread) if spread.count >= 3 => (spread.median as f64 / 60.0, "measured"),
+        Some(spread) if spread.count >= 3 => (
+            jiff::SignedDuration::from_secs(spread.median).as_secs_f64() / 60.0,
+            "measured",
+        ),
         _ => (
             f64::from(step.expected_minutes),
             "expected; fewer than 3 were measured",

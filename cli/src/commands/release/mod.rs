@@ -56,7 +56,11 @@ pub(super) fn run(arguments: &ReleaseArguments, ui: &mut Ui) -> Outcome {
             arguments,
             *listen,
             public.as_deref(),
-            sync.then_some(remote.as_deref()),
+            if *sync {
+                serve::Carry::Over(remote.as_deref())
+            } else {
+                serve::Carry::No
+            },
             ui,
         ),
         ReleaseCommand::Invite { name, public } => serve::invite(arguments, name, public, ui),

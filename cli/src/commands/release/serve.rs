@@ -17,15 +17,23 @@ use crate::environment;
 use crate::ui::Ui;
 
 /// How long others' events may take to show.
-const CARRY_EVERY: Duration = Duration::from_secs(60);
+const CARRY_EVERY: Duration = Duration::from_mins(1);
 
-/// Serves until it is ended. With `carry`, the journal is carried by git as well, to the address in it or to
-/// the product's own.
+/// Whether the journal is carried by git as well.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Carry<'a> {
+    /// It stays here.
+    No,
+    /// Over this repository; the product's own if it is not named.
+    Over(Option<&'a str>),
+}
+
+/// Serves until it is ended.
 pub(super) fn run(
     arguments: &ReleaseArguments,
     listen: SocketAddr,
     public: Option<&str>,
-    carry: Option<Option<&str>>,
+    carry: Carry<'_>,
     ui: &mut Ui,
 ) -> Outcome {
     // What cannot be used is told before anybody opens a page.
@@ -41,16 +49,12 @@ pub(super) fn run(
         written: announce(written),
     };
     std::thread::scope(|scope| {
-        if let Some(remote) = carry {
+        if let Carry::Over(remote) = carry {
             scope.spawn(move || {
-                loop {
-                    match events.recv_timeout(CARRY_EVERY) {
-                        Ok(()) | Err(RecvTimeoutError::Timeout) => {
-                            if let Err(error) = sync::carry(arguments, remote) {
-                                complain(&error);
-                            }
-                        }
-                        Err(RecvTimeoutError::Disconnected) => break,
+                while let Ok(()) | Err(RecvTimeoutError::Timeout) = events.recv_timeout(CARRY_EVERY)
+                {
+                    if let Err(error) = sync::carry(arguments, remote) {
+                        complain(&error);
                     }
                 }
             });

@@ -1,7 +1,7 @@
 //! Compares the hashes of the public changelog with the public files: nobody's word is believed, both are
 //! downloaded as a stranger would.
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek as _};
 
 use content_digest::{HashingReader, Sha256Digest};
 use release::changelog::hash_block::{self, Row};
@@ -129,7 +129,6 @@ fn from_store(
             store.address(path)
         )));
     }
-    use std::io::Seek as _;
     file.rewind().map_err(ActionError::io(what.clone()))?;
     both(file, name, &what)
 }

@@ -140,7 +140,7 @@ impl Action for Mail<'_> {
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut transport = SmtpTransport::from_url(server)
             .map_err(ActionError::Smtp)?
-            .timeout(Some(Duration::from_secs(60)));
+            .timeout(Some(Duration::from_mins(1)));
         if let Some(user) = self.job.secrets.find("BAKELITE_SMTP_USER") {
             let why = "the mail server knows the user by it";
             let password = self.job.secrets.need("BAKELITE_SMTP_PASSWORD", why)?;
@@ -193,7 +193,7 @@ impl Action for Webhook<'_> {
         // Slack's form, which Mattermost, Rocket.Chat and Discord (with “/slack”) take too.
         let answer = http::client()?
             .post(address.expose())
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .json(&json!({ "text": text }))
             .send()
             .map_err(ActionError::http(what))?;

@@ -89,7 +89,10 @@ pub fn of_step<'a>(job: &'a Job<'a>) -> Result<Box<dyn Action + 'a>, ActionError
                 api,
                 tag,
             } => Box::new(publish_release::PublishRelease::new(
-                job, repository, api, tag,
+                job,
+                repository,
+                api.as_deref(),
+                tag,
             )?),
             _ => Box::new(publish::Publish {
                 job,

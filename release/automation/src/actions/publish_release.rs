@@ -1,6 +1,6 @@
 //! Publishes the candidate's files as a GitHub release.
 
-use std::io::Read;
+use std::io::Read as _;
 
 use super::{Action, Probe};
 use crate::assets::{Asset, Assets, Standing};
@@ -25,11 +25,11 @@ impl<'a> PublishRelease<'a> {
     pub(super) fn new(
         job: &'a Job<'a>,
         repository: &str,
-        api: &Option<String>,
+        api: Option<&str>,
         tag: &str,
     ) -> Result<Self, ActionError> {
         Ok(Self {
-            github: Github::open(repository, api.as_deref(), job.secrets)?,
+            github: Github::open(repository, api, job.secrets)?,
             tag: job.named(tag),
             job,
         })

@@ -25,7 +25,11 @@ fn measure(office: &Office) -> Vec<Sample> {
     let mut measured = Vec::new();
     for version in office.versions() {
         if let Ok(opened) = office.open(&version) {
-            let events = opened.verified.events().iter().map(|event| event.event());
+            let events = opened
+                .verified
+                .events()
+                .iter()
+                .map(release::journal::VerifiedEvent::event);
             measured.extend(samples(&version, &opened.template, events));
         }
     }
@@ -45,7 +49,7 @@ fn table(template: &Template, measured: &[Sample]) -> Markup {
     html! {
         div.headline {
             h1 { "What a release costs" }
-            p { (minutes / 60) " h " (minutes % 60) " min of attention expected, of a budget of " (budget) " h" }
+            p { (minutes / 60) " h " (minutes % 60) " min of attention expected, of a budget of " (budget) " h; at six releases a year " (minutes / 10) " h a year" }
         }
         div.wide {
             table.cost {
@@ -59,7 +63,7 @@ fn table(template: &Template, measured: &[Sample]) -> Markup {
                             th scope="row" { (template.step(&step.step).map_or("", |step| step.written.title.as_str())) }
                             td { meter min="0" max=(longest) value=(step.expected_minutes) {} " " (step.expected_minutes) " min" }
                             td { @match step.touch {
-                                Some(touch) => { (time(touch.median)) span.hint { (touch.count) " times, " (time(touch.least)) " to " (time(touch.most)) } }
+                                Some(touch) => { (time(touch.median)) span.hint { (touch.count) "×, " (time(touch.least)) " to " (time(touch.most)) } }
                                 None => span.hint { "not measured" },
                             } }
                             td { @if let Some(wait) = step.wait { (time(wait.median)) } }

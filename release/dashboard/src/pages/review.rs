@@ -24,7 +24,7 @@ pub(super) fn desk(visit: &Visit, run: &Run<'_>, step: &Step, status: &Status) -
         .iter()
         .filter(|review| Some(review.candidate) == now);
     html! {
-        @if owners.iter().any(|owner| *owner == visit.person) {
+        @if owners.contains(&visit.person) {
             div.banner role="status" { "You own behaviour that changed in this release: the review needs your word." }
         } @else if !owners.is_empty() {
             p.hint { "Developers of changed behaviour who must approve: " (owners.join(", ")) }

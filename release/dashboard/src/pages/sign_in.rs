@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Place, frame};
 
-fn bare(title: &str, body: Markup) -> Markup {
+fn bare(title: &str, body: &Markup) -> Markup {
     let place = Place {
         title,
         person: None,
@@ -18,7 +18,7 @@ fn bare(title: &str, body: Markup) -> Markup {
 pub(crate) fn how() -> Markup {
     bare(
         "Sign in",
-        html! {
+        &html! {
             p { "Ask whoever runs this page for your link. It signs you in once, on this browser, for a month." }
             p.hint { "They make it with " code { "bakelite release invite YOUR-NAME" } "." }
         },
@@ -29,7 +29,7 @@ pub(crate) fn how() -> Markup {
 pub(crate) fn confirm(person: &str, token: &str) -> Markup {
     bare(
         "Sign in",
-        html! {
+        &html! {
             p { "This link is for " strong { (person) } ". Everything you do here is recorded under that name." }
             form method="post" action={ "/sign-in/" (token) } {
                 button.primary autofocus { "Sign in as " (person) }
@@ -42,7 +42,7 @@ pub(crate) fn confirm(person: &str, token: &str) -> Markup {
 pub(crate) fn used() -> Markup {
     bare(
         "This link is used up",
-        html! {
+        &html! {
             p { "A link works once, and for a day. Ask for a new one." }
             p { "If it was not you who used it, tell the release manager." }
         },

@@ -83,14 +83,14 @@ fn acts(visit: &Visit, run: &Run<'_>, step: &Step, status: &Status) -> Markup {
     );
     let nothing = html! {};
     html! {
-        @if mine && is_open {
+        @if mine && is_open && has_acts(step) {
             section.card {
                 h2 { "What you can do" }
                 @match status {
                     Status::Claimed { by } if *by == visit.person => {
                         (form(visit, step, "give-back", &nothing, &html! { button.quiet { "Give it back" } }))
                     }
-                    Status::Ready | Status::Stale { .. } if step.written.kind != Kind::Decision => {
+                    Status::Ready | Status::Stale { .. } => {
                         (form(visit, step, "claim", &nothing, &html! { button.primary { "I am at it" } }))
                     }
                     _ => {}
@@ -123,6 +123,11 @@ fn acts(visit: &Visit, run: &Run<'_>, step: &Step, status: &Status) -> Markup {
             }
         }
     }
+}
+
+/// Reviews, decisions and watches have their own desks.
+fn has_acts(step: &Step) -> bool {
+    step.written.kind != Kind::Decision
 }
 
 fn by_program(step: &Step, action: &Action) -> Markup {

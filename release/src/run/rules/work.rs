@@ -123,38 +123,41 @@ impl Run<'_> {
                 }
                 self.settle(&step, event, reason, true);
             }
-            What::StepUndone { step, note } => {
-                let step = self.find_step(step, &[Kind::Command])?;
-                self.needs_role(actor, &step.written.role)?;
-                needs_reason(note)?;
-                if step.written.effect == Effect::Irreversible {
-                    return Err(Refusal::PastReturn);
-                }
-                // What later steps stand on is not pulled away from under them.
-                let stands_on = |later: &&Step| {
-                    later.written.after.contains(&step.name)
-                        && self.steps[&later.name].proof.is_some()
-                        && self.is_settled(later)
-                };
-                let by: Vec<String> = self
-                    .template
-                    .steps
-                    .iter()
-                    .filter(stands_on)
-                    .map(|later| later.name.clone())
-                    .collect();
-                if !by.is_empty() {
-                    return Err(Refusal::Followed {
-                        step: step.name,
-                        by,
-                    });
-                }
-                let state = self.state(&step);
-                state.proof = None;
-                state.claimed_by = None;
-            }
+            What::StepUndone { step, note } => self.take_back(actor, step, note)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn take_back(&mut self, actor: &str, step: &str, note: &str) -> Result<(), Refusal> {
+        let step = self.find_step(step, &[Kind::Command])?;
+        self.needs_role(actor, &step.written.role)?;
+        needs_reason(note)?;
+        if step.written.effect == Effect::Irreversible {
+            return Err(Refusal::PastReturn);
+        }
+        // What later steps stand on is not pulled away from under them.
+        let stands_on = |later: &&Step| {
+            later.written.after.contains(&step.name)
+                && self.steps[&later.name].proof.is_some()
+                && self.is_settled(later)
+        };
+        let by: Vec<String> = self
+            .template
+            .steps
+            .iter()
+            .filter(stands_on)
+            .map(|later| later.name.clone())
+            .collect();
+        if !by.is_empty() {
+            return Err(Refusal::Followed {
+                step: step.name,
+                by,
+            });
+        }
+        let state = self.state(&step);
+        state.proof = None;
+        state.claimed_by = None;
         Ok(())
     }
 
