@@ -35,17 +35,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut seen = Verified::default();
     for number in 0..EVENTS {
         let time = Timestamp::from_second(1_800_000_000 + number)?;
-        let what = if number == 0 {
-            What::RunStarted {
+        let what = match (number, number % 5) {
+            (0, _) => What::RunStarted {
                 kind: RunKind::Feature,
                 template: template.digest,
-            }
-        } else {
-            What::FindingAdded {
+            },
+            (_, 0 | 1) => What::FindingAdded {
                 finding: format!("finding-{number}"),
                 title: "something".into(),
                 at: None,
-            }
+            },
+            (_, 2) => What::InputGiven {
+                finding: format!("finding-{}", number - 1),
+                question: "time-to-fix".into(),
+                answer: Some("an hour".into()),
+            },
+            (_, 3) => What::StepClaimed {
+                step: "build-candidate".into(),
+            },
+            _ => What::StepReleased {
+                step: "build-candidate".into(),
+            },
         };
         journal.append(&author, &key, &seen, time, "1.0.0", what)?;
         if number == 0 {

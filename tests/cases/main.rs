@@ -20,4 +20,7 @@ mod release;
 mod release_whole;
 mod dashboard;
 mod release_manual;
+mod release_sync;
+mod release_messages;
+mod release_undo;
 mod release_killed;

@@ -61,12 +61,26 @@ fn small(clone: &Path, target: &str) {
             "after = [\"draft\"]\neffect = \"irreversible\"\naction = { name = \"publish\", target = \"there\" }",
         ),
     );
-    fs_err::create_dir(clone.join("changes")).unwrap();
-    fs_err::write(
-        clone.join("changes/tea.md"),
-        "+++\nkind = \"added\"\n+++\nTea.\n",
-    )
-    .unwrap();
+    for (name, action) in [
+        (
+            "change",
+            "{ name = \"publish-changelog\", target = \"there\" }",
+        ),
+        (
+            "advise",
+            "{ name = \"publish-advisories\", target = \"there\" }",
+        ),
+        (
+            "page",
+            "{ name = \"publish-page\", target = \"there\", file = \"news-{version}.md\", page = \"news/{version}\" }",
+        ),
+    ] {
+        // A release of GitHub takes no pages.
+        if !target.contains("github") {
+            let more = format!("after = [\"draft\"]\naction = {action}");
+            write(&format!("steps/{name}.toml"), &step("command", &more));
+        }
+    }
 }
 
 /// A build of two small files, as its manifest says.
@@ -101,6 +115,23 @@ fn alone(target: &str) -> Team {
 
 /// Begins a release of its own for every interruption, up to the step that publishes.
 fn begin(team: &Team, version: &str) {
+    let clone = team.clone_of("ann");
+    for folder in ["changes", "release/advisories"] {
+        fs_err::create_dir_all(clone.join(folder)).unwrap();
+    }
+    let write = |name: &str, text: String| fs_err::write(clone.join(name), text).unwrap();
+    let fragment = "+++\nkind = \"added\"\n+++\nTea.\n";
+    write(&format!("changes/tea-{version}.md"), fragment.into());
+    write(
+        &format!("news-{version}.md"),
+        format!("News of {version}.\n"),
+    );
+    write(
+        "release/advisories/a.toml",
+        format!(
+            "id = \"A-{version}\"\ntitle = \"t\"\nsummary = \"s\"\nfirst-affected = \"0\"\nrisk = \"r\"\n"
+        ),
+    );
     team.says("ann", &["start", version, "--kind", "patch"]);
     team.says("ann", &["--run", version, "candidate", "add", "out"]);
     team.says("ann", &["--run", version, "run", "draft", "--do"]);
@@ -198,7 +229,7 @@ fn publishing_in_a_folder_goes_on_after_every_write() {
             !is_whole || there.len() == 5,
             "{version}: sums before files: {there:?}"
         );
-        is_finished(&team, &version, &words, is_done);
+        is_finished(&team, "publish", &version, &words, is_done);
         let whole = [
             "SHA256SUMS",
             "SHA256SUMS.sig",
@@ -213,12 +244,16 @@ fn publishing_in_a_folder_goes_on_after_every_write() {
 }
 
 /// Publishes again, unless that was recorded before the end; then there is one whole publication.
-fn is_finished(team: &Team, version: &str, words: &[&str], is_done: bool) {
+fn is_finished(team: &Team, step: &str, version: &str, words: &[&str], is_done: bool) {
     let status = || team.says("ann", &["--run", version, "status"]);
-    if !is_done && !status().contains("✓ publish") {
+    if !is_done && !status().contains(&format!("✓ {step} ")) {
         team.says("ann", words);
     }
-    assert!(status().contains("✓ publish"), "{version}: {}", status());
+    assert!(
+        status().contains(&format!("✓ {step} ")),
+        "{version}: {}",
+        status()
+    );
     team.says("ann", &["--run", version, "verify"]);
     let journal = team.says("ann", &["--run", version, "log"]);
     // That of the draft, and one of the publication, however often it was begun.
@@ -232,6 +267,62 @@ fn is_finished(team: &Team, version: &str, words: &[&str], is_done: bool) {
         2,
         "{version}: {journal}"
     );
+}
+
+#[test]
+fn pages_are_published_whole_after_every_write() {
+    let team = alone("kind = \"folder\"\nfolder = \"public\"\n");
+    let clone = team.clone_of("ann");
+    let public = clone.join("public");
+    for step in ["change", "advise", "page"] {
+        let count = at_every_write(|call, at| {
+            let version = format!("{step}.{call}.{at}").replace('_', "-");
+            begin(&team, &version);
+            let words = ["--run", &version, "run", step, "--do"];
+            let is_done = killed_at(&team, call, at, &words);
+            is_finished(&team, step, &version, &words, is_done);
+            let waits = clone.join(format!("changes/tea-{version}.md"));
+            let put_away = clone.join(format!("changes/released/{version}/tea-{version}.md"));
+            match step {
+                "change" => {
+                    let ours = fs_err::read(clone.join("CHANGELOG.md")).unwrap();
+                    assert_eq!(fs_err::read(public.join("CHANGELOG.md")).unwrap(), ours);
+                    assert!(!waits.exists() && put_away.exists(), "{version}");
+                }
+                "advise" => {
+                    let name = format!("a-{version}").replace('.', "_");
+                    let files = names(&public.join("advisories"));
+                    let ours: Vec<_> = files
+                        .iter()
+                        .filter(|file| file.starts_with(&format!("{name}.")))
+                        .collect();
+                    assert_eq!(ours.len(), 5, "{version}: {files:?}");
+                    assert!(
+                        !clone.join("release/advisories/a.toml").exists(),
+                        "{version}"
+                    );
+                }
+                _ => {
+                    let page = public.join(format!("news/{version}.md"));
+                    assert_eq!(
+                        fs_err::read_to_string(page).unwrap(),
+                        format!("News of {version}.\n")
+                    );
+                }
+            }
+            // What this release left is not for the next.
+            for left in ["changes", "release/advisories"] {
+                for name in names(&clone.join(left))
+                    .iter()
+                    .filter(|name| name.contains('.'))
+                {
+                    fs_err::remove_file(clone.join(left).join(name)).unwrap();
+                }
+            }
+            is_done
+        });
+        assert!(count > 10, "only {count} writes were seen");
+    }
 }
 
 /// Visible files of a folder.
@@ -258,7 +349,7 @@ fn publish_through(team: &Team, cut: &Cut, check: impl Fn(&str)) -> usize {
             let is_done = output.status.success();
             let said = text(&output);
             assert!(is_done || !said.contains("error:"), "request {at}: {said}");
-            is_finished(team, &version, &words, is_done);
+            is_finished(team, "publish", &version, &words, is_done);
             check(&version);
             if is_done {
                 if when == When::After {

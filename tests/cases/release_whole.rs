@@ -451,6 +451,7 @@ fn five_people_bring_a_release_out() {
         "http://{}/acme/community/os_list.json",
         public.address
     ));
+    judge("rpi-imager-os-list", folder.path(), &list);
     let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
     let image = list["os_list"][0]["url"].as_str().unwrap();
     assert!(
@@ -561,23 +562,23 @@ fn judge_sums(
     }
 }
 
-/// The published schemas agree with the published advisories.
+/// A published schema agrees with a document.
+fn judge(schema: &str, folder: &Path, document: &[u8]) {
+    let file = folder.join("document.json");
+    fs_err::write(&file, document).unwrap();
+    let tests = bakelite_tests::bakelite::root().join("tests");
+    let schema_file = tests.join(format!("schemas/{schema}.schema.json"));
+    let words = [tests.join("judge-schema.py"), schema_file, file];
+    let words = words.each_ref().map(|path| path.to_str().unwrap());
+    let (good, said) = tool(python().join("bin/python").to_str().unwrap(), &words);
+    assert!(good, "{schema}: {said}");
+}
+
+/// Programs, databases and people find the advisory.
 fn judge_advisories(folder: &Path, store: &str) {
     let base = format!("http://{store}/acme/pages/advisories/acme-2026-001");
-    for (name, schema) in [("json", "csaf-2.0"), ("osv.json", "osv")] {
-        let file = folder.join(format!("advisory.{name}"));
-        fs_err::write(&file, fetch(&format!("{base}.{name}"))).unwrap();
-        let schema =
-            bakelite_tests::bakelite::root().join(format!("tests/schemas/{schema}.schema.json"));
-        let python = python().join("bin/python");
-        let judge = bakelite_tests::bakelite::root().join("tests/judge-schema.py");
-        let words = [&judge, &schema, &file].map(|path| path.to_str().unwrap());
-        let (good, said) = tool(python.to_str().unwrap(), &words);
-        assert!(good, "{name}: {said}");
-    }
-    assert!(
-        String::from_utf8(fetch(&format!("{base}.html")))
-            .unwrap()
-            .contains("Claim code can be guessed")
-    );
+    judge("csaf-2.0", folder, &fetch(&format!("{base}.json")));
+    judge("osv", folder, &fetch(&format!("{base}.osv.json")));
+    let page = String::from_utf8(fetch(&format!("{base}.html"))).unwrap();
+    assert!(page.contains("Claim code can be guessed"), "{page}");
 }

@@ -1,5 +1,7 @@
 //! What no sequence of events may bring about.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
@@ -67,7 +69,7 @@ fn small_template() -> Template {
 fn anything() -> impl Strategy<Value = (&'static str, What)> {
     let step = prop::sample::select(vec!["build", "test", "look", "decide", "publish"]);
     let label = prop::sample::select(vec!["rc1", "rc1", "rc1", "rc1", "rc1", "rc1", "rc2"]);
-    let what = (0..13_u8, step, label, any::<bool>()).prop_map(|(kind, step, label, yes)| {
+    let what = (0..15_u8, step, label, any::<bool>()).prop_map(|(kind, step, label, yes)| {
         let (now, step) = (digest(label), step.to_owned());
         let reason = "because".to_owned();
         match kind {
@@ -99,6 +101,12 @@ fn anything() -> impl Strategy<Value = (&'static str, What)> {
                 note: String::new(),
             },
             11 if yes => finding("f"),
+            13 => What::RoleDelegated {
+                role: if yes { "owner" } else { "dev" }.into(),
+                to: "tester".into(),
+                reason,
+            },
+            14 => What::StepUndone { step, note: reason },
             _ => {
                 let verdict = if yes { Verdict::Go } else { Verdict::NoGo };
                 decision(now, verdict, &[("f", Disposition::KnownIssue)], "because")
@@ -110,6 +118,7 @@ fn anything() -> impl Strategy<Value = (&'static str, What)> {
     (person, what).prop_map(|(person, what)| {
         let right = match &what {
             What::DecisionMade { .. } | What::StepWaived { .. } => "owner",
+            What::RoleDelegated { role, .. } if role == "owner" => "owner",
             What::StepDone { .. } | What::EvidenceAdded { .. } => "tester",
             _ => "dev",
         };
@@ -117,8 +126,12 @@ fn anything() -> impl Strategy<Value = (&'static str, What)> {
     })
 }
 
-/// What must hold after every event.
-fn rules_hold(run: &Run<'_>, now: Timestamp) -> Result<(), TestCaseError> {
+/// What must hold after every event. `deciders` are those whom the owner let decide, and the owner.
+fn rules_hold(
+    run: &Run<'_>,
+    now: Timestamp,
+    deciders: &BTreeSet<String>,
+) -> Result<(), TestCaseError> {
     let candidate = run.candidate().map(|candidate| candidate.digest);
     for step in &run.template().steps {
         let state = &run.steps[&step.name];
@@ -129,7 +142,7 @@ fn rules_hold(run: &Run<'_>, now: Timestamp) -> Result<(), TestCaseError> {
             step.name
         );
         for decision in &state.decisions {
-            prop_assert_eq!(&decision.by, "owner");
+            prop_assert!(deciders.contains(&decision.by), "{} decided", decision.by);
         }
         let judged = matches!(step.written.kind, Kind::Review | Kind::Decision);
         if judged && run.status(step, now) == Status::Done {
@@ -167,16 +180,25 @@ proptest! {
         };
         let (kind, digest) = (RunKind::Feature, template.digest);
         play.does("dev", What::RunStarted { kind, template: digest });
+        let mut deciders = BTreeSet::from(["owner".to_owned()]);
         for (actor, what) in events {
             play.now += SignedDuration::from_mins(1);
             let before = play.run.clone();
+            let delegates = match &what {
+                What::RoleDelegated { role, to, .. } if role == "owner" => Some(to.clone()),
+                _ => None,
+            };
             if play.tries(actor, what).is_err() {
                 // Refused events change nothing.
                 prop_assert_eq!(&before.steps, &play.run.steps);
                 prop_assert_eq!(&before.candidates, &play.run.candidates);
                 prop_assert_eq!(&before.findings, &play.run.findings);
+                prop_assert_eq!(&before.delegates, &play.run.delegates);
+            } else if let Some(to) = delegates {
+                prop_assert_eq!(actor, "owner", "only who has a role hands it on");
+                deciders.insert(to);
             }
-            rules_hold(&play.run, play.now)?;
+            rules_hold(&play.run, play.now, &deciders)?;
         }
     }
 }

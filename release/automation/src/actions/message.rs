@@ -197,7 +197,15 @@ impl Action for Webhook<'_> {
             .json(&json!({ "text": text }))
             .send()
             .map_err(ActionError::http(what))?;
-        drop(http::good(what, answer)?);
+        // What the server says may repeat its own address, which is the secret.
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(ActionError::Status {
+                what: what.to_owned(),
+                status: status.as_u16(),
+                answer: String::new(),
+            });
+        }
         Ok("posted".into())
     }
 
