@@ -9,6 +9,8 @@ use image_builder::index::ReleaseError;
 use image_builder::lock::LockError;
 use image_builder::sandbox::{IdentityError, SandboxError};
 use image_builder::vault::VaultError;
+use release_automation::ActionError;
+use release_automation::sync::SyncError;
 
 const FREE_SOME_ROOM: &str = "free some room, or use another folder (--cache, --out); “bakelite cache gc” removes old results";
 const OTHER_MIRROR: &str = "check the network; --mirror chooses another mirror";
@@ -29,6 +31,10 @@ pub(super) fn of(error: &(dyn Error + 'static)) -> Option<&'static str> {
         of_release(error)
     } else if let Some(error) = find::<DownloadError>(error) {
         of_download(error)
+    } else if let Some(error) = find::<ActionError>(error) {
+        of_action(error)
+    } else if let Some(error) = find::<SyncError>(error) {
+        of_sync(error)
     } else if let Some(error) = find::<io::Error>(error) {
         match error.kind() {
             io::ErrorKind::StorageFull => FREE_SOME_ROOM,
@@ -123,5 +129,43 @@ fn of_download(error: &DownloadError) -> &'static str {
         | DownloadError::Status { .. }
         | DownloadError::Short { .. } => OTHER_MIRROR,
         _ => "",
+    }
+}
+
+fn of_action(error: &ActionError) -> &'static str {
+    match error {
+        ActionError::NoSecret { .. } => {
+            "set it in the shell that runs this, never in a file of the repository; docs/release.md lists them all"
+        }
+        ActionError::Status {
+            status: 401 | 403, ..
+        } => "the token or key may be wrong, too old, or lack a permission",
+        ActionError::Http { .. } | ActionError::Store { .. } | ActionError::Smtp(_) => {
+            "check the network, then run the same command again: it goes on where it was"
+        }
+        ActionError::Io { .. }
+        | ActionError::Status { .. }
+        | ActionError::Problems(_)
+        | ActionError::Refused(_)
+        | ActionError::Text { .. }
+        | ActionError::Mail { .. }
+        | ActionError::Sign(_)
+        | ActionError::Minisign(_)
+        | ActionError::HashBlock(_)
+        | ActionError::Program { .. }
+        | ActionError::NoUndo(_) => "",
+    }
+}
+
+fn of_sync(error: &SyncError) -> &'static str {
+    match error {
+        SyncError::Tampered { .. } | SyncError::Rewritten { .. } => {
+            "what you have is untouched; “git -C release/journal log -p” shows who did it"
+        }
+        SyncError::NotVerified { .. } => {
+            "“git -C release/journal log” shows who brought it; nothing of it counts"
+        }
+        SyncError::Git { .. } => "check the network and your access to the repository",
+        SyncError::Start(_) | SyncError::Folder(_) | SyncError::Busy => "",
     }
 }

@@ -84,7 +84,12 @@ impl CommandError {
             | Self::Record(_)
             | Self::Automation { .. }
             | Self::Serve(_)
-            | Self::Sync(SyncError::Start(_) | SyncError::Git { .. } | SyncError::Busy)
+            | Self::Sync(
+                SyncError::Start(_)
+                | SyncError::Folder(_)
+                | SyncError::Git { .. }
+                | SyncError::Busy,
+            )
             | Self::Open(OpenError::Read(_))
             | Self::Io { .. } => FAILED,
             Self::NotVerified { .. } | Self::Conflict { .. } | Self::Sync(_) => NOT_VERIFIED,

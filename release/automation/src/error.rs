@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 
-use content_digest::Sha256Digest;
 use release::template::Problems;
 
 /// An action cannot be done. Messages never hold a secret: addresses with secrets are cut out.
@@ -51,16 +50,6 @@ pub enum ActionError {
     /// Something must be done before, or otherwise.
     #[error("{0}")]
     Refused(String),
-    /// What came back is not what was sent.
-    #[error("{name} was downloaded with SHA-256 {found}, but the candidate's is {expected}")]
-    Differs {
-        /// The file.
-        name: String,
-        /// Digest found.
-        found: Sha256Digest,
-        /// Digest expected.
-        expected: Sha256Digest,
-    },
     /// An object store.
     #[error("cannot {what}")]
     Store {

@@ -20,6 +20,9 @@ pub enum SyncError {
     /// git cannot be started.
     #[error("cannot start git")]
     Start(#[source] io::Error),
+    /// The journal's folder cannot be made.
+    #[error("cannot make the journal's folder")]
+    Folder(#[source] io::Error),
     /// git failed.
     #[error("git {what} failed: {output}")]
     Git {
@@ -152,8 +155,12 @@ pub fn sync(
 
 fn prepare(folder: &Path, remote: &str) -> Result<(), SyncError> {
     if !folder.join(".git").exists() {
-        fs_err::create_dir_all(folder).map_err(SyncError::Start)?;
+        fs_err::create_dir_all(folder).map_err(SyncError::Folder)?;
         must(folder, &["init", "-q", "-b", BRANCH])?;
+        // What an author was about to write when the power went was never an event.
+        let ignored = folder.join(".git/info/exclude");
+        fs_err::create_dir_all(folder.join(".git/info")).map_err(SyncError::Folder)?;
+        fs_err::write(ignored, ".event-*\n").map_err(SyncError::Folder)?;
     }
     let known = git(folder, &["remote", "get-url", "origin"])?;
     let known = String::from_utf8_lossy(&known.stdout).trim().to_owned();

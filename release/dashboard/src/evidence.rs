@@ -50,7 +50,7 @@ pub(crate) async fn upload(
             let came = came?;
             let candidate = run.candidate().ok_or("there is no candidate yet")?.digest;
             // It keeps its name: the store knows media types by it.
-            let folder = tempfile::tempdir_in(&office.settings.folder).map_err(words)?;
+            let folder = tempfile::tempdir_in(office.uploads()).map_err(words)?;
             let path = folder.path().join(&came.name);
             fs_err::rename(&came.file, &path).map_err(words)?;
             let mut file = office.evidence.add(&path).map_err(words)?;
@@ -92,7 +92,7 @@ async fn receive(office: &Office, mut form: Multipart) -> Result<Upload, String>
             fields.insert(name, text);
             continue;
         };
-        let mut file = tempfile::NamedTempFile::new_in(&office.settings.folder).map_err(words)?;
+        let mut file = tempfile::NamedTempFile::new_in(office.uploads()).map_err(words)?;
         let mut size = 0;
         while let Some(chunk) = field.chunk().await.map_err(words)? {
             file.write_all(&chunk).map_err(words)?;

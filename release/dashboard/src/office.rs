@@ -90,6 +90,11 @@ impl Office {
         (self.settings.clock)()
     }
 
+    /// Returns the folder for what is still coming in: git does not look there.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.settings.folder.join("server")
+    }
+
     /// Returns whether a piece of evidence is here and is what was recorded. It is hashed once, and again when it
     /// changes: who reviews sees what was filmed, or nothing.
     pub(crate) fn is_whole(&self, sha256: &Sha256Digest) -> bool {

@@ -541,3 +541,102 @@ fn the_first_claim_wins() {
     play.does("sue", What::StepClaimed { step: step() });
     play.done("sue", "update-test-plan");
 }
+
+#[test]
+fn owners_of_what_changed_must_approve_and_a_waiver_is_for_one_candidate() {
+    let template = template();
+    let mut play = Play::start(&template);
+    let owned = |label: &str| match candidate(label, &[]) {
+        What::CandidateAdded {
+            candidate,
+            label,
+            image,
+            facts,
+            ..
+        } => What::CandidateAdded {
+            candidate,
+            label,
+            image,
+            facts,
+            owners: vec!["mia".into()],
+        },
+        other => other,
+    };
+    play.does("dan", owned("rc1"));
+    play.done("sam", "update-test-plan");
+    play.tested();
+    let reason = "the bench is being moved".to_owned();
+    let step = "run-end-to-end".to_owned();
+    play.does("olga", What::StepWaived { step, reason });
+    play.review("sam", true);
+    play.review("dora", true);
+    assert_eq!(
+        play.status("review-results"),
+        Status::Ready,
+        "mia's word is missing"
+    );
+    // She has no role of the review, but what changed is hers.
+    assert!(play.mine("mia").contains(&"review-results".to_owned()));
+    assert!(
+        !play.mine("sam").contains(&"review-results".to_owned()),
+        "he said his word"
+    );
+    play.review("mia", true);
+    assert_eq!(play.status("review-results"), Status::Done);
+
+    play.does("dan", owned("rc2"));
+    let was_for = "rc1".to_owned();
+    assert_eq!(play.status("run-end-to-end"), Status::Stale { was_for });
+    let (step, candidate) = ("run-end-to-end".to_owned(), play.now_for().unwrap());
+    let reason = "still moving".to_owned();
+    let confirm = What::StepConfirmed {
+        step,
+        candidate,
+        reason,
+    };
+    assert!(
+        play.tries("dan", confirm).is_err(),
+        "what was not done cannot hold"
+    );
+}
+
+#[test]
+fn what_is_taken_back_is_open_again_but_not_under_others() {
+    let template = template();
+    let mut play = Play::start(&template);
+    play.candidate("rc1", &[]);
+    play.command("dan", "draft-changelog");
+    let undone = || What::StepUndone {
+        step: "draft-changelog".into(),
+        note: "a fragment is wrong".into(),
+    };
+    play.does("dora", undone());
+    assert_eq!(play.status("draft-changelog"), Status::Ready);
+    play.command("dan", "draft-changelog");
+    play.done("mia", "draft-announcement");
+    assert!(matches!(
+        play.tries("dan", undone()),
+        Err(Refusal::Followed { .. })
+    ));
+    let step = "publish-release".to_owned();
+    let note = "regret".to_owned();
+    assert_eq!(
+        play.tries("dan", What::StepUndone { step, note }),
+        Err(Refusal::PastReturn)
+    );
+}
+
+#[test]
+fn a_yank_opens_the_changelog_again() {
+    let template = template();
+    let mut play = Play::start(&template);
+    play.up_to_decision("rc1");
+    play.go();
+    play.command("dan", "publish-changelog");
+    play.command("dan", "publish-release");
+    let reason = "it does not boot".to_owned();
+    play.does("olga", What::Yanked { reason });
+    assert_eq!(play.status("publish-changelog"), Status::Ready);
+    play.command("dan", "publish-changelog");
+    play.does("rita", What::Closed {});
+}

@@ -40,6 +40,15 @@ pub fn lint(template: &Template) -> Vec<Finding> {
             ));
         }
     }
+    let product = &template.release.product;
+    if product.publisher == "Example" || product.website.contains("example.com") {
+        findings.push(Finding {
+            step: None,
+            text: "[product] in release.toml is still the example: announcements and advisories will say so"
+                .into(),
+            is_warning: true,
+        });
+    }
     for step in &template.steps {
         lint_step(template, step, &mut findings);
     }
