@@ -1,10 +1,12 @@
 //! Touch time (somebody is at it) and wait time (it could be done and nobody is), from journals.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::journal::{Event, What};
+use crate::journal::{Event, Journal, VerifiedEvent, What};
+use crate::opened::{OpenError, Opened};
 use crate::run::{Run, Status};
 use crate::template::Template;
 
@@ -22,6 +24,17 @@ pub struct Sample {
     pub touch: Option<i64>,
     /// Seconds that it could be done before somebody began.
     pub wait: i64,
+}
+
+/// Measures every release below a journal's root.
+pub fn of_journals(root: &Path) -> Result<Vec<Sample>, OpenError> {
+    let mut measured = Vec::new();
+    for version in Journal::runs(root)? {
+        let opened = Opened::open(root, &version)?;
+        let events = opened.verified.events().iter().map(VerifiedEvent::event);
+        measured.extend(samples(&version, &opened.template, events));
+    }
+    Ok(measured)
 }
 
 /// Measures one release.

@@ -3,7 +3,7 @@
 mod measure;
 mod payback;
 
-pub use measure::{Sample, Spread, StepCost, per_person, per_step, samples};
+pub use measure::{Sample, Spread, StepCost, of_journals, per_person, per_step, samples};
 pub use payback::{Automation, Payback, Verdict};
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use release::cost::{Automation, Sample, Spread, StepCost, per_person, per_step, samples};
-use release::journal::Journal;
-use release::opened::Opened;
+use release::cost::{Automation, Spread, StepCost, of_journals, per_person, per_step};
 use release::template::Template;
 
 use super::Outcome;
@@ -17,7 +15,7 @@ use crate::ui::Ui;
 pub(super) fn run(arguments: &ReleaseArguments, cost: &CostArguments, ui: &mut Ui) -> Outcome {
     let template =
         Template::load(&arguments.folder.join("template")).map_err(CommandError::Template)?;
-    let measured = measure(arguments)?;
+    let measured = of_journals(&journal_root(arguments)).map_err(CommandError::Open)?;
     let steps = per_step(&template, &measured);
     let mut text = table(&steps);
     for (person, seconds) in per_person(&measured) {
@@ -50,21 +48,6 @@ pub(super) fn run(arguments: &ReleaseArguments, cost: &CostArguments, ui: &mut U
         &serde_json::json!({ "steps": steps, "hours-a-year": yearly, "payback": payback.map(|(_, payback)| payback) }),
     );
     Ok(ExitCode::SUCCESS)
-}
-
-fn measure(arguments: &ReleaseArguments) -> Result<Vec<Sample>, CommandError> {
-    let root = journal_root(arguments);
-    let mut measured = Vec::new();
-    for version in Journal::runs(&root).map_err(CommandError::io("read the journal"))? {
-        let opened = Opened::open(&root, &version).map_err(CommandError::Open)?;
-        let events = opened
-            .verified
-            .events()
-            .iter()
-            .map(release::journal::VerifiedEvent::event);
-        measured.extend(samples(&version, &opened.template, events));
-    }
-    Ok(measured)
 }
 
 fn table(steps: &[StepCost]) -> String {

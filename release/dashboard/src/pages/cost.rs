@@ -1,7 +1,7 @@
 //! The cost meter.
 
 use maud::{Markup, html};
-use release::cost::{Sample, per_person, per_step, samples};
+use release::cost::{Sample, of_journals, per_person, per_step};
 use release::template::Template;
 
 use super::{Place, frame, words};
@@ -14,26 +14,16 @@ pub(crate) fn page(office: &Office, person: &str) -> Markup {
         version: None,
         at: "cost",
     };
-    let body = match Template::load(&office.settings.folder.join("template")) {
-        Ok(template) => table(&template, &measure(office)),
-        Err(problems) => html! { h1 { "Cost" } div.banner.bad { pre { (problems) } } },
+    let root = office.settings.folder.join("journal");
+    let body = match (
+        Template::load(&office.settings.folder.join("template")),
+        of_journals(&root),
+    ) {
+        (Ok(template), Ok(measured)) => table(&template, &measured),
+        (Err(problems), _) => html! { h1 { "Cost" } div.banner.bad { pre { (problems) } } },
+        (_, Err(error)) => html! { h1 { "Cost" } div.banner.bad { (error) } },
     };
     frame(&place, &body)
-}
-
-fn measure(office: &Office) -> Vec<Sample> {
-    let mut measured = Vec::new();
-    for version in office.versions() {
-        if let Ok(opened) = office.open(&version) {
-            let events = opened
-                .verified
-                .events()
-                .iter()
-                .map(release::journal::VerifiedEvent::event);
-            measured.extend(samples(&version, &opened.template, events));
-        }
-    }
-    measured
 }
 
 fn table(template: &Template, measured: &[Sample]) -> Markup {
