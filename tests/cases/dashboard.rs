@@ -276,6 +276,7 @@ fn three_people_play_a_release_in_the_browser() {
     );
     olga.press("Go: publish rc1");
     olga.shows("Go for rc1, olga");
+    watch_and_hand_over(&page, &sam, folder.path());
     page.open(&olga, "/releases/0.1.0/journal");
     olga.shows("by dashboard");
     keep(&olga, "dashboard-journal.png", 1280);
@@ -289,6 +290,56 @@ fn three_people_play_a_release_in_the_browser() {
             .says("dana", &["verify"])
             .contains("every signature and link holds")
     );
+}
+
+/// After publishing, on the command line: the watch, and a distributor who says the wrong hash first.
+fn watch_and_hand_over(page: &Page, sam: &Browser, folder: &Path) {
+    for step in ["publish-changelog", "publish-release"] {
+        page.team.says("dana", &["run", step, "--do"]);
+    }
+    page.open(sam, "/releases/0.1.0/steps/publish-release");
+    sam.shows("10 files at");
+    let log = folder.join("update.log");
+    fs_err::write(&log, "the device runs 0.1.0").unwrap();
+    page.open(sam, "/releases/0.1.0/steps/verify-updates");
+    sam.choose("//input[@type='file']", &log);
+    sam.press("Upload");
+    sam.shows("update.log");
+    sam.press("It is done");
+    sam.shows("sam, ");
+    page.team.says("dana", &["run", "tell-team", "--do"]);
+    page.open(sam, "/releases/0.1.0/steps/watch");
+    sam.shows("2 days left");
+    sam.write("//input[@name='reports']", "3");
+    sam.write("//input[@name='note']", "two about cables, one about tea");
+    sam.press("I looked");
+    sam.shows("3 reports so far");
+    sam.click("//summary[text()='Watch longer']");
+    sam.write("//input[@name='hours']", "12");
+    sam.write(
+        "(//input[@name='reason'])[1]",
+        "a weekend is no 48 hours of users",
+    );
+    sam.click("//button[text()='Watch longer']");
+    sam.shows("of 60 h");
+    keep(sam, "dashboard-watch.png", 1280);
+    page.team.says(
+        "dana",
+        &["waive", "watch", "--reason", "this is a rehearsal"],
+    );
+
+    page.open(sam, "/releases/0.1.0/steps/hand-to-distributor");
+    sam.write("//input[@name='image']", &"0".repeat(64));
+    sam.press("Enter their answer");
+    sam.shows("not the candidate's");
+    let sums = fs_err::read_to_string(outputs("kvm").join("SHA256SUMS")).unwrap();
+    let image = sums
+        .lines()
+        .find(|line| line.ends_with(".img.zst"))
+        .unwrap();
+    sam.write("//input[@name='image']", &image[..64]);
+    sam.press("Enter their answer");
+    sam.shows("Done");
 }
 
 #[test]

@@ -112,6 +112,12 @@ fn acts(visit: &Visit, run: &Run<'_>, step: &Step, status: &Status) -> Markup {
             }
         }
         @if let Status::Failed { note } = status { div.banner.bad { (note) } }
+        @if *status == Status::Done
+            && let Some(proof) = &run.steps[&step.name].proof
+            && !proof.note.is_empty()
+        {
+            div.banner.good { (proof.note) }
+        }
         @if run.template().may_waive(&visit.person) && !status.is_settled() && step.written.kind != Kind::Decision && run.end.is_none() {
             section.card {
                 details {
