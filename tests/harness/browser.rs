@@ -228,6 +228,8 @@ impl Browser {
 
     /// Makes the window as high as the page.
     pub fn fit(&self, width: u32) {
+        // A page is never lower than its window.
+        self.post("window/rect", &json!({ "width": width, "height": 300 }));
         let height = self.post(
             "execute/sync",
             &json!({ "script": "return document.documentElement.scrollHeight", "args": [] }),

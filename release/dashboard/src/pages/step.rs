@@ -83,7 +83,7 @@ fn acts(visit: &Visit, run: &Run<'_>, step: &Step, status: &Status) -> Markup {
     );
     let nothing = html! {};
     html! {
-        @if mine && is_open && has_acts(step) {
+        @if mine && is_open && has_acts(step, status) {
             section.card {
                 h2 { "What you can do" }
                 @match status {
@@ -131,9 +131,9 @@ fn acts(visit: &Visit, run: &Run<'_>, step: &Step, status: &Status) -> Markup {
     }
 }
 
-/// Reviews, decisions and watches have their own desks.
-fn has_acts(step: &Step) -> bool {
-    step.written.kind != Kind::Decision
+/// A decision, and a watch that is not over, have desks of their own.
+fn has_acts(step: &Step, status: &Status) -> bool {
+    step.written.kind != Kind::Decision && !matches!(status, Status::Waiting { .. })
 }
 
 fn by_program(step: &Step, action: &Action) -> Markup {
