@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::fragment::Fragment;
-use super::{is_link, lines_of, version_of};
+use super::{is_link, lines_of, on_plain_lines, version_of};
 
 /// An entry as it stands in a changelog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub fn find(changelog: &str, version: &str) -> Option<Entry> {
 
 /// Returns the changelog with an entry of `version`, instead of the one that it had, or before the newest.
 pub fn insert(changelog: &str, version: &str, date: &str, body: &str) -> String {
+    on_plain_lines(changelog, |text| insert_plain(text, version, date, body))
+}
+
+fn insert_plain(changelog: &str, version: &str, date: &str, body: &str) -> String {
     let lines: Vec<&str> = changelog.lines().collect();
     let heading = format!("## [{version}] - {date}");
     let (before, after) = if let Some(range) = lines_of(&lines, version) {
@@ -92,6 +96,10 @@ pub fn insert(changelog: &str, version: &str, date: &str, body: &str) -> String 
 
 /// Returns the changelog without the entry of a version.
 pub fn remove(changelog: &str, version: &str) -> String {
+    on_plain_lines(changelog, |text| remove_plain(text, version))
+}
+
+fn remove_plain(changelog: &str, version: &str) -> String {
     let lines: Vec<&str> = changelog.lines().collect();
     let Some(range) = lines_of(&lines, version) else {
         return changelog.to_owned();
@@ -111,5 +119,7 @@ pub fn yank(changelog: &str, version: &str) -> String {
             line.to_owned()
         }
     };
-    changelog.lines().map(mark).collect::<Vec<_>>().join("\n") + "\n"
+    on_plain_lines(changelog, |text| {
+        text.lines().map(mark).collect::<Vec<_>>().join("\n") + "\n"
+    })
 }

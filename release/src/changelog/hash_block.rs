@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use artifact_manifest::{ArtifactManifest, Role};
 use content_digest::Sha256Digest;
 
-use super::{lines_of, version_of};
+use super::{lines_of, version_of, with_plain_lines};
 
 const BEGIN: &str = "<!-- bakelite:images:begin";
 const END: &str = "<!-- bakelite:images:end -->";
@@ -55,6 +55,10 @@ pub fn update(
     minisign: Option<&str>,
 ) -> Result<String, HashBlockError> {
     let block = block(manifest, candidate, minisign)?;
+    with_plain_lines(changelog, |text| put(text, version, &block))
+}
+
+fn put(changelog: &str, version: &str, block: &str) -> Result<String, HashBlockError> {
     let lines: Vec<&str> = changelog.lines().collect();
     let heading = |line: &str| version_of(line).map(str::to_owned);
     let Some(range) = lines_of(&lines, version) else {

@@ -19,6 +19,26 @@ fn is_link(line: &str) -> bool {
     line.starts_with('[') && line.contains("]: ")
 }
 
+/// Changes a text whose lines end in `\n`, and gives it back with the line ends that it had.
+fn with_plain_lines<E>(
+    text: &str,
+    change: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<String, E> {
+    let has_crlf = text.contains("\r\n");
+    let changed = change(&text.replace("\r\n", "\n").replace('\r', "\n"))?;
+    Ok(if has_crlf {
+        changed.replace('\n', "\r\n")
+    } else {
+        changed
+    })
+}
+
+/// As [`with_plain_lines`], for what cannot fail.
+fn on_plain_lines(text: &str, change: impl FnOnce(&str) -> String) -> String {
+    let done = with_plain_lines(text, |text| Ok::<_, std::convert::Infallible>(change(text)));
+    done.unwrap_or_else(|never| match never {})
+}
+
 /// Returns the lines of an entry, its heading first.
 fn lines_of(lines: &[&str], version: &str) -> Option<std::ops::Range<usize>> {
     let start = lines

@@ -95,3 +95,18 @@ fn a_fragment_that_says_too_little_is_told_with_its_line() {
         assert_eq!(found, Some(line), "{text}: {told}");
     }
 }
+
+#[test]
+fn a_file_from_windows_keeps_its_line_ends() {
+    let theirs = CHANGELOG.replace('\n', "\r\n");
+    let once = insert(&theirs, "2.7.0", "2026-12-01", "- A.");
+    assert!(
+        once.contains("\r\n## [2.7.0] - 2026-12-01\r\n\r\n- A.\r\n"),
+        "{once:?}"
+    );
+    assert_eq!(insert(&once, "2.7.0", "2026-12-01", "- A."), once);
+    assert_eq!(remove(&once, "2.7.0"), theirs);
+    // What the fuzzer found: an end that is half of one.
+    let odd = insert("a\r", "1", "2026-01-01", "- A.");
+    assert_eq!(insert(&odd, "1", "2026-01-01", "- A."), odd);
+}
