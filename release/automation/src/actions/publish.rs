@@ -144,9 +144,8 @@ impl Action for Publish<'_> {
                 }
             }
         }
-        if let Some(list) = self
-            .list()?
-            .filter(|_| self.list_is_right().is_ok_and(|is| !is))
+        if let Some(list) = self.list()?
+            && !self.list_is_right()?
         {
             say(&self.store.address(LIST));
             self.store
