@@ -68,9 +68,14 @@ fn rooms_use_only_the_rooms_they_may() {
             "image-builder",
             &["apt-repository", "artifact-manifest", "content-digest"],
         ),
+        ("agent/sys", &[]),
         ("agent/device", &[]),
+        ("agent/input", &["agent-sys"]),
         ("agent/https", &[]),
-        ("agent", &["agent-device", "agent-https"]),
+        (
+            "agent",
+            &["agent-device", "agent-https", "agent-input", "agent-sys"],
+        ),
         ("release", &["artifact-manifest", "content-digest"]),
         (
             "release/automation",
@@ -99,6 +104,8 @@ fn rooms_use_only_the_rooms_they_may() {
         "release-dashboard",
         "agent-device",
         "agent-https",
+        "agent-input",
+        "agent-sys",
         "bakelite-agent",
         "bakelite",
     ];

@@ -1,0 +1,9 @@
+//! Kernel calls that Rust's standard library has no safe form of. All `unsafe` of the agent is here,
+//! behind functions that cannot be misused. It decides nothing.
+
+#![expect(
+    unsafe_code,
+    reason = "the one room for it: every block says why it is sound"
+)]
+
+pub mod watched;
