@@ -71,6 +71,8 @@ fn rooms_use_only_the_rooms_they_may() {
         ("agent/sys", &[]),
         ("agent/device", &[]),
         ("agent/input", &["agent-sys"]),
+        ("agent/access", &["agent-device"]),
+        ("agent/helper", &["agent-input"]),
         ("agent/https", &[]),
         (
             "agent",
@@ -106,6 +108,8 @@ fn rooms_use_only_the_rooms_they_may() {
         "agent-https",
         "agent-input",
         "agent-sys",
+        "agent-access",
+        "agent-helper",
         "bakelite-agent",
         "bakelite",
     ];

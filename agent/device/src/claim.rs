@@ -52,8 +52,28 @@ impl ClaimCode {
             .collect();
         let code = groups.join("-");
         fs_err::create_dir_all(folder).map_err(ClaimError::Io)?;
-        crate::identity::write_durably(&file, code.as_bytes()).map_err(ClaimError::Io)?;
+        crate::durable::write(&file, code.as_bytes()).map_err(ClaimError::Io)?;
         Ok(Self(code))
+    }
+
+    /// Whether this is what somebody read from the console, however they typed it.
+    pub fn is(&self, given: &str) -> bool {
+        let plain = |text: &str| -> Vec<u8> {
+            let letters = text.bytes().filter(u8::is_ascii_alphanumeric);
+            letters.map(|letter| letter.to_ascii_uppercase()).collect()
+        };
+        let (own, given) = (plain(&self.0), plain(given));
+        // The same time whatever differs.
+        let differences = own.iter().zip(&given).fold(0, |all, (a, b)| all | (a ^ b));
+        own.len() == given.len() && differences == 0
+    }
+
+    /// Forgets the code on the disk: the device has an owner.
+    pub fn use_up(&self, folder: &Path) -> Result<(), ClaimError> {
+        match fs_err::remove_file(folder.join(FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ClaimError::Io(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the code, for the console.

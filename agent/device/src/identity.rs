@@ -1,8 +1,7 @@
 //! Who this device is: a key and a certificate of its own, made at first start and kept.
 
 use std::fmt;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,8 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::durable;
 
 const KEY: &str = "device.key";
 const CERTIFICATE: &str = "device.crt";
@@ -51,8 +52,8 @@ impl Identity {
         if !certificate.exists() || !key.exists() {
             let made = Self::make(names)?;
             fs_err::create_dir_all(folder).map_err(IdentityError::Io)?;
-            write_durably(&key, made.key_pem.as_bytes()).map_err(IdentityError::Io)?;
-            write_durably(&certificate, made.certificate_pem.as_bytes())
+            durable::write(&key, made.key_pem.as_bytes()).map_err(IdentityError::Io)?;
+            durable::write(&certificate, made.certificate_pem.as_bytes())
                 .map_err(IdentityError::Io)?;
         }
         Ok(Self {
@@ -125,21 +126,6 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity(…)")
     }
-}
-
-/// Writes a file that only this user can read, so that it is whole after a power cut or not there.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs_err::rename(&temporary, path)?;
-    fs_err::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

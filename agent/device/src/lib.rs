@@ -2,6 +2,7 @@
 //! claim code, settings. Rooms that serve requests live beside this crate, so that a change in them
 //! does not compile this again.
 
+pub mod durable;
 pub mod config;
 pub mod identity;
 pub mod claim;

@@ -78,7 +78,7 @@ async fn ten_thousand_presses_end_with_every_key_up_and_the_order_kept() {
             let key = Key::all().nth(random(12) as usize).unwrap();
             match random(100) {
                 0..=1 => held.release_all(viewer),
-                2..=50 => held.press(
+                2..=30 => held.press(
                     viewer,
                     key,
                     std::time::Instant::now(),
