@@ -1,81 +1,69 @@
 //! The daemon: puts the rooms together and runs until it is told to stop.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
+use agent_access::Access;
+use agent_access::audit::AuditLog;
+use agent_api::{App, Parts};
 use agent_device::claim::ClaimCode;
 use agent_device::config::Config;
 use agent_device::identity::Identity;
+use agent_helper::Client;
+use agent_helper::gadget::Places;
 use agent_https::Server;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::{self, Shared};
+use crate::host;
+use crate::run::{keep_alive, say};
 
 /// Settings; all of them have defaults.
-const CONFIG: &str = "/etc/bakelite/agent.toml";
+pub(crate) const CONFIG: &str = "/etc/bakelite/agent.toml";
 
-/// Threads for requests: the work that needs more has threads of its own.
-const THREADS: usize = 2;
-
-/// Runs the daemon. Not generic and not inlined: the program around it compiles in no time.
-pub fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .enable_all()
-        .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(run()),
-        Err(error) => Err(error.into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            let mut next = error.source();
-            while let Some(cause) = next {
-                say(&format!("caused by: {cause}"));
-                next = cause.source();
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// The journal and the console take what this program says.
-#[expect(
-    clippy::print_stdout,
-    reason = "the service's output is the journal and the console"
-)]
-fn say(text: &str) {
-    println!("{text}");
-}
-
-async fn run() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(Path::new(CONFIG))?;
     let host = fs_err::read_to_string("/etc/hostname").unwrap_or_default();
     let host = match host.trim() {
         "" => "bakelite",
         name => name,
     };
-    let identity =
-        Identity::load_or_make(&config.state, &[format!("{host}.local"), host.to_owned()])?;
-    let claim = ClaimCode::load_or_make(&config.state)?;
+    let names = [format!("{host}.local"), host.to_owned()];
+    let identity = Identity::load_or_make(&config.state, &names)?;
+    let access = Access::load(&config.state)?;
+    // One that has an owner needs no code.
+    let claim = match access.is_claimed() {
+        true => ClaimCode::none(),
+        false => ClaimCode::load_or_make(&config.state)?,
+    };
     let server = Server::bind(config.listen, identity.tls()?, config.connections).await?;
     say(&format!(
         "Bakelite {} on https://{host}.local",
         env!("CARGO_PKG_VERSION")
     ));
     say(&format!("Certificate SHA-256 {}", identity.fingerprint()?));
-    say(&format!("Claim code {}", claim.for_console()));
-    let router = api::router(Arc::new(Shared {
+    if !access.is_claimed() {
+        say(&format!("Claim code {}", claim.for_console()));
+    }
+    let app = App::new(Parts {
         root: "/".into(),
-        claimed: false,
-    }));
+        audit: AuditLog::new(config.state.join("audit.jsonl")),
+        state: config.state,
+        names: names.into_iter().chain(config.names).collect(),
+        access,
+        claim,
+        input: Arc::default(),
+        helper: Client::new(config.helper),
+        places: Places::default(),
+        clock: now,
+    });
+    let router = agent_api::router(&app);
     let mut terminate = signal(SignalKind::terminate())?;
     sd_notify::notify(&[NotifyState::Ready])?;
+    tokio::spawn(host::make_gadget(Arc::clone(&app)));
+    tokio::spawn(host::serve_input(Arc::clone(&app)));
+    tokio::spawn(host::watch(Arc::clone(&app)));
     tokio::select! {
         () = server.serve(router) => {}
         () = keep_alive() => {}
@@ -84,15 +72,11 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Tells the service manager, twice in each of its intervals, that this process is not stuck.
-async fn keep_alive() {
-    let Some(interval) = sd_notify::watchdog_enabled() else {
-        return std::future::pending().await;
-    };
-    let mut ticks = tokio::time::interval(interval.max(Duration::from_secs(1)) / 2);
-    loop {
-        ticks.tick().await;
-        // Without an answer from the manager there is nothing to do but try again.
-        drop(sd_notify::notify(&[NotifyState::Watchdog]));
-    }
+#[expect(
+    clippy::disallowed_methods,
+    reason = "here the clock begins that all rooms are given"
+)]
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }

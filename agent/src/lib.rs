@@ -1,11 +1,12 @@
-//! What runs on the device. In: the device's own files and requests over HTTPS. Out: answers, and
-//! later keys, pictures and updates. It knows nothing of apt, recipes or releases, and it never runs
-//! a shell.
+//! What runs on the device. In: the device's own files and requests over HTTPS. Out: answers, keys,
+//! pictures and drives for the machine that it is plugged into. It knows nothing of apt, recipes or
+//! releases, and it never runs a shell.
 //!
-//! Rooms: [`status`] is how this device is, [`api`] what can be asked of it, [`daemon`] all of it at
-//! work. [`agent_device`] is who it is and who may own it, [`agent_https`] how it is asked. Input,
-//! video, virtual media and power each get a room beside these.
+//! Two processes of one program: [`daemon`] faces the network without any privilege, [`helper`] has
+//! root and faces only the daemon. [`host`] watches the machine. The rooms beside this crate do the
+//! work: `agent/input`, `agent/access`, `agent/api` and so on; this crate only puts them together.
 
-pub mod status;
-pub mod api;
+pub mod host;
 pub mod daemon;
+pub mod helper;
+pub mod run;

@@ -14,6 +14,40 @@ use crate::pipeline::{self, BuildError};
 use crate::sandbox::{self, Bind, Confinement, Network, Root, Running, SandboxError};
 use crate::worker::{Task, program};
 
+/// A port that leads into the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// Whether it is a UDP port.
+    pub is_udp: bool,
+    /// On 127.0.0.1.
+    pub local: u16,
+    /// In the machine.
+    pub machine: u16,
+}
+
+/// The text is no pair of ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a forward is LOCAL:MACHINE, two ports, or udp:LOCAL:MACHINE")]
+pub struct BadForward;
+
+impl std::str::FromStr for Forward {
+    type Err = BadForward;
+
+    fn from_str(text: &str) -> Result<Self, BadForward> {
+        let (is_udp, ports) = match text.strip_prefix("udp:") {
+            Some(ports) => (true, ports),
+            None => (false, text),
+        };
+        let port = |text: &str| text.parse().map_err(|_bad| BadForward);
+        let (local, machine) = ports.split_once(':').ok_or(BadForward)?;
+        Ok(Self {
+            is_udp,
+            local: port(local)?,
+            machine: port(machine)?,
+        })
+    }
+}
+
 /// How the machine is made.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -25,6 +59,8 @@ pub struct Machine {
     pub https_port: u16,
     /// Port on 127.0.0.1 that leads to SSH, if wanted.
     pub ssh_port: Option<u16>,
+    /// More ports, on 127.0.0.1 and in the machine.
+    pub forwards: Vec<Forward>,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Board whose boot files are used.
@@ -102,6 +138,15 @@ pub fn start(
     );
     if let Some(port) = machine.ssh_port {
         forward.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
+    }
+    for Forward {
+        is_udp,
+        local,
+        machine,
+    } in &machine.forwards
+    {
+        let protocol = if *is_udp { "udp" } else { "tcp" };
+        forward.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{local}-:{machine}"));
     }
     // The guest's serial line is called otherwise than a Pi's.
     let line = format!(

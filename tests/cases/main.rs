@@ -19,6 +19,7 @@ mod solver;
 mod release;
 mod release_whole;
 mod dashboard;
+mod device;
 mod release_manual;
 mod release_sync;
 mod release_messages;

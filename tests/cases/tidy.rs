@@ -75,8 +75,25 @@ fn rooms_use_only_the_rooms_they_may() {
         ("agent/helper", &["agent-input"]),
         ("agent/https", &[]),
         (
+            "agent/api",
+            &[
+                "agent-access",
+                "agent-device",
+                "agent-helper",
+                "agent-https",
+                "agent-input",
+            ],
+        ),
+        (
             "agent",
-            &["agent-device", "agent-https", "agent-input", "agent-sys"],
+            &[
+                "agent-access",
+                "agent-api",
+                "agent-device",
+                "agent-helper",
+                "agent-https",
+                "agent-input",
+            ],
         ),
         ("release", &["artifact-manifest", "content-digest"]),
         (
@@ -110,6 +127,7 @@ fn rooms_use_only_the_rooms_they_may() {
         "agent-sys",
         "agent-access",
         "agent-helper",
+        "agent-api",
         "bakelite-agent",
         "bakelite",
     ];

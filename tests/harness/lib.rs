@@ -7,6 +7,7 @@ pub mod archive;
 pub mod mirror;
 pub mod browser;
 pub mod cut;
+pub mod device;
 pub mod github;
 pub mod serve;
 pub mod store;

@@ -30,6 +30,12 @@ impl SecondFactor {
         })
     }
 
+    /// Takes back a key that was offered.
+    pub fn with_key(key: Secret) -> Option<Self> {
+        let is_good = key.reveal().len() == 32 && Key::try_from_base32(key.reveal()).is_ok();
+        is_good.then_some(Self { key, last_step: 0 })
+    }
+
     /// Returns the key in base32, to be shown once.
     pub fn key(&self) -> &Secret {
         &self.key

@@ -13,6 +13,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder for the device's key, certificate and claim.
     pub state: PathBuf,
+    /// Socket of the helper.
+    pub helper: PathBuf,
+    /// More names under which the device is reached, such as one in the local DNS.
+    pub names: Vec<String>,
     /// Most connections at a time: bounds memory under a flood.
     pub connections: usize,
 }
@@ -22,6 +26,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], 443)),
             state: "/var/lib/bakelite-agent".into(),
+            helper: "/run/bakelite/helper.sock".into(),
+            names: Vec::new(),
             connections: 256,
         }
     }

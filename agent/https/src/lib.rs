@@ -1,11 +1,12 @@
-//! HTTPS: accepts connections, a bounded number of them, each with time limits.
+//! HTTPS: accepts connections, a bounded number of them, each with time limits. Every request carries
+//! the address that it came from ([`Peer`]).
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -18,6 +19,10 @@ use tokio_rustls::TlsAcceptor;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after the system could not accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The address a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
 
 /// A bound socket with the identity to answer with.
 #[derive(Debug)]
@@ -55,8 +60,11 @@ impl Server {
                 return;
             };
             match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    tokio::spawn(connection(stream, acceptor.clone(), router.clone(), slot));
+                Ok((stream, address)) => {
+                    // Keys and pictures are small and must not wait for more to come (RFC 896).
+                    drop(stream.set_nodelay(true));
+                    let router = router.clone().layer(Extension(Peer(address)));
+                    tokio::spawn(connection(stream, acceptor.clone(), router, slot));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
@@ -80,6 +88,7 @@ async fn connection(
         drop(
             builder
                 .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
                 .await,
         );
     }

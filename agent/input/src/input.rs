@@ -65,6 +65,7 @@ struct State {
     place: (u16, u16),
     pointer: Pointer,
     last_action: Option<Instant>,
+    last_jiggle: Option<Instant>,
     is_jiggled: bool,
 }
 
@@ -246,12 +247,17 @@ impl Input {
         self.lock().keys.down()
     }
 
-    /// Moves the mouse a little, and back the next time, unless somebody did something within `idle`.
-    pub fn jiggle(&self, idle: Duration) {
+    /// Whether nobody, the jiggler included, has done anything for so long.
+    pub fn is_jiggle_due(&self, idle: Duration) -> bool {
+        let state = self.lock();
+        let last = state.last_action.max(state.last_jiggle);
+        last.is_none_or(|at| at.elapsed() >= idle)
+    }
+
+    /// Moves the mouse a little, and back the next time.
+    pub fn jiggle(&self) {
         let mut state = self.lock();
-        if state.last_action.is_some_and(|at| at.elapsed() < idle) {
-            return;
-        }
+        state.last_jiggle = Some(Instant::now());
         state.is_jiggled = !state.is_jiggled;
         match state.pointer {
             Pointer::Absolute => {

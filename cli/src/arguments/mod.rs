@@ -135,6 +135,9 @@ pub(crate) struct BootArguments {
     /// Local port that leads to SSH
     #[arg(long)]
     pub(crate) ssh_port: Option<u16>,
+    /// One more port that leads into the machine: LOCAL:MACHINE, or udp:LOCAL:MACHINE
+    #[arg(long, value_name = "PORTS")]
+    pub(crate) forward: Vec<image_builder::boot::Forward>,
     /// Memory in MiB
     #[arg(long, default_value_t = 1024)]
     pub(crate) memory: u32,

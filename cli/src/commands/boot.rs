@@ -40,6 +40,7 @@ pub(super) fn run(arguments: &Arguments, command: &BootArguments, ui: &mut Ui) -
         console,
         https_port: command.port,
         ssh_port: command.ssh_port,
+        forwards: command.forward.clone(),
         memory_mib: command.memory,
         board: command.board.clone(),
         arguments: String::new(),

@@ -1,11 +1,17 @@
 //! How the device is, read from the kernel each time it is asked.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::app::App;
+
 /// Facts that anyone on the network may know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// `ok`, or what is wrong.
@@ -21,12 +27,22 @@ pub struct Status {
 }
 
 /// The image that the device was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 pub struct Image {
     /// Name of the recipe.
     pub name: String,
     /// Version of the image.
     pub version: String,
+}
+
+/// Answers that the agent is there.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Answers how the device is.
+pub async fn status(State(app): State<Arc<App>>) -> Json<Status> {
+    Json(Status::read(&app.parts.root, app.parts.access.is_claimed()))
 }
 
 impl Status {

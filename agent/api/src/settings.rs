@@ -1,0 +1,54 @@
+//! What users chose, kept across restarts.
+
+use std::io;
+use std::path::Path;
+
+use agent_helper::Profile;
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = "settings.json";
+
+/// The choices. Those of a newer version that this one does not know are lost when it writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// What the host sees on its USB port.
+    pub profile: Profile,
+    /// After how many idle seconds the mouse is moved a little; 0 is never.
+    pub jiggle_after: u64,
+}
+
+impl Settings {
+    /// Reads the file. One that is missing or damaged means the defaults: the device must start.
+    pub fn load(folder: &Path) -> Self {
+        let bytes = fs_err::read(folder.join(FILE)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Writes the file so that it is whole after a power cut.
+    pub fn save(&self, folder: &Path) -> io::Result<()> {
+        let bytes = serde_json::to_vec_pretty(self).expect("plain data");
+        agent_device::durable::write(&folder.join(FILE), &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_kept_and_damage_means_the_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Settings::load(folder.path()), Settings::default());
+        let chosen = Settings {
+            profile: Profile::Mac,
+            jiggle_after: 60,
+        };
+        chosen.save(folder.path()).unwrap();
+        assert_eq!(Settings::load(folder.path()), chosen);
+        fs_err::write(folder.path().join(FILE), "{\"profile\":\"m").unwrap();
+        assert_eq!(Settings::load(folder.path()), Settings::default());
+        fs_err::write(folder.path().join(FILE), "{\"newer\":1,\"jiggle-after\":5}").unwrap();
+        assert_eq!(Settings::load(folder.path()).jiggle_after, 5);
+    }
+}

@@ -1,0 +1,10 @@
+//! Handlers of `/api/v1`, one module a noun.
+
+pub mod status;
+pub mod session;
+pub mod users;
+pub mod tokens;
+pub mod keyboard;
+pub mod gadget;
+pub mod audit;
+pub mod extract;

@@ -1,0 +1,67 @@
+//! The privileged half: serves the helper's socket.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use agent_device::config::Config;
+use agent_helper::gadget::{self, Places};
+use agent_helper::server::{self, Helper, Machine, Settings};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::daemon::CONFIG;
+use crate::run::{keep_alive, say};
+
+/// Serves until it is told to stop; then the host sees the plug pulled.
+pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config::load(Path::new(CONFIG))?;
+    let places = Places::default();
+    let settings = Settings {
+        socket: config.helper,
+        media: config.state.join("media"),
+        places: places.clone(),
+        serial: server::serial_of(Path::new("/etc/machine-id")),
+    };
+    let helper = Arc::new(Helper::new(settings, Box::new(Systemd)));
+    let listener = helper.listen()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    sd_notify::notify(&[NotifyState::Ready])?;
+    tokio::select! {
+        () = helper.serve(listener) => {}
+        () = keep_alive() => {}
+        _ = terminate.recv() => sd_notify::notify(&[NotifyState::Stopping])?,
+    }
+    if let Err(error) = gadget::remove(&places) {
+        say(&format!("error: {error}"));
+    }
+    Ok(())
+}
+
+/// The service manager, asked as an administrator would.
+struct Systemd;
+
+impl Systemd {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a fixed program with a fixed argument, and no shell"
+    )]
+    fn ask(verb: &str) -> io::Result<()> {
+        let status = Command::new("/usr/bin/systemctl").arg(verb).status()?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("systemctl {verb}: {status}")))
+    }
+}
+
+impl Machine for Systemd {
+    fn restart(&self) -> io::Result<()> {
+        Self::ask("reboot")
+    }
+
+    fn power_off(&self) -> io::Result<()> {
+        Self::ask("poweroff")
+    }
+}

@@ -1,0 +1,99 @@
+//! Watches the machine on the other end of the cable.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_api::App;
+use agent_api::failure::chain;
+use agent_helper::{GadgetState, Request};
+use agent_input::input::Nodes;
+use tokio::task::JoinHandle;
+
+/// How often the kernel is asked how the host is. A file of sysfs costs some microseconds.
+const LOOK: Duration = Duration::from_millis(500);
+/// Pause before the gadget is tried again: a controller may still be on its way.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Makes the gadget at the start, for as long as it takes.
+pub(crate) async fn make_gadget(app: Arc<App>) {
+    loop {
+        let profile = app.settings.borrow().profile;
+        let made = app
+            .parts
+            .helper
+            .gadget(&Request::UseProfile { profile })
+            .await;
+        let is_made = made.is_ok();
+        app.set_gadget(made.map_err(|error| chain(&error)));
+        if is_made {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
+        if app.live.borrow().gadget.is_some() {
+            return;
+        }
+    }
+}
+
+/// Keeps the input room writing to the gadget that there is now.
+pub(crate) async fn serve_input(app: Arc<App>) {
+    let mut live = app.live.subscribe();
+    let mut served: Option<(GadgetState, JoinHandle<()>)> = None;
+    loop {
+        let gadget = live.borrow_and_update().gadget.clone();
+        if gadget.as_ref() != served.as_ref().map(|served| &served.0) {
+            if let Some((_, task)) = served.take() {
+                task.abort();
+            }
+            served = gadget.map(|gadget| {
+                let (nodes, input) = (nodes(&gadget), Arc::clone(&app.parts.input));
+                let task = tokio::spawn(async move { input.serve(&nodes).await });
+                (gadget, task)
+            });
+        }
+        if live.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn nodes(gadget: &GadgetState) -> Nodes {
+    // What the profile lacks is a node that never opens.
+    let node = |name: &Option<String>| match name {
+        Some(name) => Path::new("/dev").join(name),
+        None => Path::new("/dev/bakelite-none").into(),
+    };
+    Nodes {
+        keyboard: node(&gadget.keyboard),
+        absolute: node(&gadget.absolute_mouse),
+        relative: node(&gadget.relative_mouse),
+    }
+}
+
+/// Looks how the host is, and has everything written anew when it came back.
+pub(crate) async fn watch(app: Arc<App>) {
+    let mut leds = app.parts.input.leds();
+    let mut ticks = tokio::time::interval(LOOK);
+    let mut host = None;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let now = app.parts.places.host_state();
+                if now != host {
+                    if now.as_deref() == Some("configured") {
+                        app.parts.input.host_lost();
+                    }
+                    app.change(|live| live.host.clone_from(&now));
+                    host = now;
+                }
+                let seconds = app.settings.borrow().jiggle_after;
+                if seconds > 0 && app.parts.input.is_jiggle_due(Duration::from_secs(seconds)) {
+                    app.parts.input.jiggle();
+                }
+                app.with_control(|control| control.grant_unanswered(std::time::Instant::now()));
+            }
+            _ = leds.changed() => app.set_leds(*leds.borrow_and_update()),
+        }
+    }
+}
