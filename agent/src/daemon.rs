@@ -13,6 +13,7 @@ use agent_device::identity::Identity;
 use agent_helper::Client;
 use agent_helper::gadget::Places;
 use agent_https::Server;
+use agent_video::Video;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,7 +47,14 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     if !access.is_claimed() {
         say(&format!("Claim code {}", claim.for_console()));
     }
+    let (video, _resets) = Video::start(agent_video::Settings {
+        device: config.video,
+        quality: agent_api::Settings::load(&config.state).quality,
+        // The network needs a processor too.
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get().clamp(2, 4) - 1),
+    })?;
     let app = App::new(Parts {
+        video,
         root: "/".into(),
         audit: AuditLog::new(config.state.join("audit.jsonl")),
         state: config.state,

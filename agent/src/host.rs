@@ -74,6 +74,7 @@ fn nodes(gadget: &GadgetState) -> Nodes {
 /// Looks how the host is, and has everything written anew when it came back.
 pub(crate) async fn watch(app: Arc<App>) {
     let mut leds = app.parts.input.leds();
+    let mut video = app.parts.video.state();
     let mut ticks = tokio::time::interval(LOOK);
     let mut host = None;
     loop {
@@ -93,6 +94,7 @@ pub(crate) async fn watch(app: Arc<App>) {
                 }
                 app.with_control(|control| control.grant_unanswered(std::time::Instant::now()));
             }
+            _ = video.changed() => app.set_video(&video.borrow_and_update().clone()),
             _ = leds.changed() => app.set_leds(*leds.borrow_and_update()),
         }
     }

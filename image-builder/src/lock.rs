@@ -66,7 +66,12 @@ const TOOLCHAIN: &[&str] = &[
     "ca-certificates",
 ];
 /// The target's headers and libraries that the agent is linked with.
-const SYSROOT: &[&str] = &["base-files", "libc6-dev", "libgcc-14-dev"];
+const SYSROOT: &[&str] = &[
+    "base-files",
+    "libc6-dev",
+    "libgcc-14-dev",
+    "libturbojpeg0-dev",
+];
 /// The machine that `bakelite boot` starts.
 const EMULATOR: &[&str] = &["base-files", "qemu-system-arm", "ipxe-qemu"];
 

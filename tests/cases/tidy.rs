@@ -72,6 +72,7 @@ fn rooms_use_only_the_rooms_they_may() {
         ("agent/device", &[]),
         ("agent/input", &["agent-sys"]),
         ("agent/access", &["agent-device"]),
+        ("agent/video", &["agent-sys"]),
         ("agent/helper", &["agent-input"]),
         ("agent/https", &[]),
         (
@@ -82,6 +83,8 @@ fn rooms_use_only_the_rooms_they_may() {
                 "agent-helper",
                 "agent-https",
                 "agent-input",
+                "agent-sys",
+                "agent-video",
             ],
         ),
         (
@@ -93,6 +96,7 @@ fn rooms_use_only_the_rooms_they_may() {
                 "agent-helper",
                 "agent-https",
                 "agent-input",
+                "agent-video",
             ],
         ),
         ("release", &["artifact-manifest", "content-digest"]),
@@ -128,6 +132,7 @@ fn rooms_use_only_the_rooms_they_may() {
         "agent-access",
         "agent-helper",
         "agent-api",
+        "agent-video",
         "bakelite-agent",
         "bakelite",
     ];

@@ -181,7 +181,7 @@ impl Device {
     }
 
     /// Starts the machine's own view of its `keyboard`, `absolute` or `relative` mouse;
-    /// [`Self::events`] returns what it saw. Grabbed, so that nothing else in the machine takes it.
+    /// [`Self::events`] returns what it saw.
     pub fn record(&self, what: &str) {
         let is_it = match what {
             "keyboard" => "[ $(cat $c/led) != 0 ]",
@@ -193,7 +193,7 @@ impl Device {
             for e in /dev/input/event*; do
               i=/sys/class/input/$(basename $e)/device; c=$i/capabilities
               grep -q ^Bakelite $i/name && {is_it} || continue
-              systemd-run -q --unit=record-{what} sh -c \"stdbuf -oL evtest --grab $e >/run/{what}\" && sleep 1
+              systemd-run -q --unit=record-{what} sh -c \"stdbuf -oL evtest $e >/run/{what}\" && sleep 1
             done; cat /run/{what}"
         );
         self.await_shell(&script, |said| said.contains("Testing"));

@@ -14,11 +14,13 @@ use agent_helper::{Client, GadgetState};
 use agent_input::control::{Busy, Control};
 use agent_input::held::Viewer;
 use agent_input::{Input, Leds};
+use agent_video::{Video, VideoState};
 use tokio::sync::watch;
 
 use crate::failure::{Code, Failure, chain};
 use crate::guard::Peer;
 use crate::live::state::{ControlState, LiveState, PasteState, ViewerEntry};
+use crate::meters::Meters;
 use crate::settings::Settings;
 
 /// Most seats that are remembered: more than there can be sessions and tokens.
@@ -41,6 +43,8 @@ pub struct Parts {
     pub claim: ClaimCode,
     /// Keyboard and mouse.
     pub input: Arc<Input>,
+    /// The picture.
+    pub video: Video,
     /// The helper.
     pub helper: Client,
     /// Where the kernel says how the host is.
@@ -56,6 +60,8 @@ pub struct App {
     pub parts: Parts,
     /// What all viewers see, as it changes.
     pub live: watch::Sender<LiveState>,
+    /// What is measured.
+    pub meters: Meters,
     /// What users chose.
     pub settings: watch::Sender<Settings>,
     control: Mutex<Control>,
@@ -73,6 +79,7 @@ impl App {
             settings: watch::Sender::new(Settings::load(&parts.state)),
             parts,
             live: watch::Sender::new(LiveState::default()),
+            meters: Meters::default(),
             control: Mutex::default(),
             viewers: Mutex::default(),
             seats: Mutex::default(),
@@ -147,6 +154,12 @@ impl App {
     /// Notes the host's lights.
     pub fn set_leds(&self, leds: Option<Leds>) {
         self.change(|live| live.leds = leds);
+    }
+
+    /// Notes how it stands with the picture.
+    pub fn set_video(&self, state: &VideoState) {
+        let sentence = state.sentence();
+        self.change(|live| (live.video, live.video_sentence) = (state.clone(), sentence));
     }
 
     /// Notes how a paste goes.

@@ -9,13 +9,25 @@ use serde::{Deserialize, Serialize};
 const FILE: &str = "settings.json";
 
 /// The choices. Those of a newer version that this one does not know are lost when it writes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Settings {
     /// What the host sees on its USB port.
     pub profile: Profile,
+    /// Quality of encoded JPEG, 1 to 100.
+    pub quality: u8,
     /// After how many idle seconds the mouse is moved a little; 0 is never.
     pub jiggle_after: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            quality: 80,
+            jiggle_after: 0,
+        }
+    }
 }
 
 impl Settings {
@@ -43,6 +55,7 @@ mod tests {
         let chosen = Settings {
             profile: Profile::Mac,
             jiggle_after: 60,
+            ..Settings::default()
         };
         chosen.save(folder.path()).unwrap();
         assert_eq!(Settings::load(folder.path()), chosen);

@@ -13,6 +13,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder for the device's key, certificate and claim.
     pub state: PathBuf,
+    /// Node of the capture device; the first that captures a screen if absent.
+    pub video: Option<PathBuf>,
     /// Socket of the helper.
     pub helper: PathBuf,
     /// More names under which the device is reached, such as one in the local DNS.
@@ -26,6 +28,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], 443)),
             state: "/var/lib/bakelite-agent".into(),
+            video: None,
             helper: "/run/bakelite/helper.sock".into(),
             names: Vec::new(),
             connections: 256,

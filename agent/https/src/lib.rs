@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// A peer that does not finish its handshake or its headers in this time is let go: it would hold
@@ -23,6 +23,27 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The address a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
+
+/// Ends the connection of a request at once, even while its answer waits for a slow peer.
+#[derive(Debug, Clone)]
+pub struct HangUp(watch::Sender<bool>);
+
+impl HangUp {
+    /// Returns one that ends nothing: for requests without a connection.
+    pub fn none() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    /// Ends the connection.
+    pub fn now(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until the connection has ended.
+    pub async fn ended(&self) {
+        self.0.closed().await;
+    }
+}
 
 /// A bound socket with the identity to answer with.
 #[derive(Debug)]
@@ -63,8 +84,16 @@ impl Server {
                 Ok((stream, address)) => {
                     // Keys and pictures are small and must not wait for more to come (RFC 896).
                     drop(stream.set_nodelay(true));
+                    let (hang_up, mut hung_up) = watch::channel(false);
                     let router = router.clone().layer(Extension(Peer(address)));
-                    tokio::spawn(connection(stream, acceptor.clone(), router, slot));
+                    let router = router.layer(Extension(HangUp(hang_up)));
+                    let connection = connection(stream, acceptor.clone(), router, slot);
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            () = connection => {}
+                            _ = hung_up.wait_for(|is_over| *is_over) => {}
+                        }
+                    });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }

@@ -7,3 +7,5 @@
 )]
 
 pub mod watched;
+pub mod v4l2;
+pub mod jpeg;

@@ -4,10 +4,11 @@ use agent_access::Role;
 use agent_helper::GadgetState;
 use agent_input::Leds;
 use agent_input::control::{Control, Seat};
+use agent_video::VideoState;
 use serde::Serialize;
 
 /// The state.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LiveState {
     /// What the USB controller says of the host: `configured`, `suspended`, `not attached`…; nothing
@@ -15,6 +16,10 @@ pub struct LiveState {
     pub host: Option<String>,
     /// The host's keyboard lights, once it has said.
     pub leds: Option<Leds>,
+    /// How it stands with the picture.
+    pub video: VideoState,
+    /// The same for people.
+    pub video_sentence: String,
     /// The USB gadget.
     pub gadget: Option<GadgetState>,
     /// Why there is no gadget.

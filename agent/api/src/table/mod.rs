@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::guard::Need::{Public, Role};
 use crate::routes::{self, Operation as Op};
-use crate::v1::{audit, gadget, keyboard, session, status, tokens, users};
+use crate::v1::{audit, gadget, keyboard, metrics, session, status, tokens, users, video};
 use crate::{live, openapi};
 
 const GET: Method = Method::GET;
@@ -27,7 +27,10 @@ pub fn router(app: &Arc<App>) -> Router {
 
 /// Returns all operations.
 pub fn all() -> Vec<Op> {
-    [who(), people(), machine()].into_iter().flatten().collect()
+    [who(), people(), machine(), picture()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 async fn document(State(_): State<Arc<App>>) -> Json<Value> {
@@ -100,6 +103,26 @@ fn machine() -> Vec<Op> {
             .gives::<gadget::Gadget>(),
         Op::new(PATCH, "/api/v1/gadget", Role(Operator), "Changes what the host sees on its USB port", gadget::change)
             .takes::<gadget::Change>(),
+        Op::new(GET, "/api/v1/metrics", Role(Viewer), "Answers measurements for Prometheus", metrics::read)
+            .gives_bytes("text/plain"),
+    ]
+}
+
+#[rustfmt::skip]
+fn picture() -> Vec<Op> {
+    vec![
+        Op::new(GET, "/stream", Role(Viewer), "Streams pictures as an image that moves (multipart/x-mixed-replace)", video::stream)
+            .gives_bytes("multipart/x-mixed-replace"),
+        Op::new(GET, "/api/v1/video", Role(Viewer), "Answers how it stands with the picture", video::read)
+            .gives::<video::Video>(),
+        Op::new(PATCH, "/api/v1/video", Role(Operator), "Changes how pictures are made", video::change)
+            .takes::<video::Change>(),
+        Op::new(GET, "/api/v1/video/snapshot.jpg", Role(Viewer), "Answers one picture", video::snapshot)
+            .gives_bytes("image/jpeg"),
+        Op::new(GET, "/api/v1/video/edid", Role(Viewer), "Answers what the host is told of its screen", video::edid)
+            .gives::<video::EdidEntry>(),
+        Op::new(PUT, "/api/v1/video/edid", Role(Operator), "Sets what the host is told of its screen", video::set_edid)
+            .takes::<video::NewEdid>(),
     ]
 }
 

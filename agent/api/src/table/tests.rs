@@ -13,6 +13,15 @@ use super::*;
 use crate::app::Parts;
 use crate::guard::{COOKIE, Peer};
 
+fn no_video() -> agent_video::Video {
+    let settings = agent_video::Settings {
+        device: Some("/nowhere".into()),
+        quality: 80,
+        threads: 1,
+    };
+    agent_video::Video::start(settings).unwrap().0
+}
+
 fn app(folder: &Path) -> Arc<App> {
     App::new(Parts {
         root: folder.into(),
@@ -22,6 +31,7 @@ fn app(folder: &Path) -> Arc<App> {
         audit: AuditLog::new(folder.join("audit.jsonl")),
         claim: ClaimCode::load_or_make(folder).unwrap(),
         input: Arc::default(),
+        video: no_video(),
         helper: agent_helper::Client::new("/nowhere"),
         places: agent_helper::gadget::Places::default(),
         clock: || 1_800_000_000,
@@ -65,6 +75,7 @@ fn request(method: &Method, path: &str) -> axum::http::request::Builder {
         .uri(path)
         .header(header::HOST, "kvm.local")
         .extension(Peer("192.0.2.9:1".parse().unwrap()))
+        .extension(agent_https::HangUp::none())
 }
 
 async fn answer(app: &Arc<App>, request: Request<Body>) -> Response {

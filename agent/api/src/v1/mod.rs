@@ -6,5 +6,7 @@ pub mod users;
 pub mod tokens;
 pub mod keyboard;
 pub mod gadget;
+pub mod video;
+pub mod metrics;
 pub mod audit;
 pub mod extract;
