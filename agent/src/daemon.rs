@@ -13,6 +13,7 @@ use agent_device::identity::Identity;
 use agent_helper::Client;
 use agent_helper::gadget::Places;
 use agent_https::Server;
+use agent_media::Store;
 use agent_video::Video;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,9 +35,10 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let identity = Identity::load_or_make(&config.state, &names)?;
     let access = Access::load(&config.state)?;
     // One that has an owner needs no code.
-    let claim = match access.is_claimed() {
-        true => ClaimCode::none(),
-        false => ClaimCode::load_or_make(&config.state)?,
+    let claim = if access.is_claimed() {
+        ClaimCode::none()
+    } else {
+        ClaimCode::load_or_make(&config.state)?
     };
     let server = Server::bind(config.listen, identity.tls()?, config.connections).await?;
     say(&format!(
@@ -55,10 +57,12 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     let app = App::new(Parts {
         video,
+        media: Store::open(&config.state.join("media"))?,
         root: "/".into(),
         audit: AuditLog::new(config.state.join("audit.jsonl")),
         state: config.state,
         names: names.into_iter().chain(config.names).collect(),
+        passwords_for_clients: config.passwords_for_clients,
         access,
         claim,
         input: Arc::default(),
@@ -70,6 +74,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     sd_notify::notify(&[NotifyState::Ready])?;
     tokio::spawn(host::make_gadget(Arc::clone(&app)));
+    tokio::spawn(host::show_claim_code(Arc::clone(&app)));
     tokio::spawn(host::serve_input(Arc::clone(&app)));
     tokio::spawn(host::watch(Arc::clone(&app)));
     tokio::select! {

@@ -21,6 +21,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings {
         socket: config.helper,
         media: config.state.join("media"),
+        boot: "/boot/firmware".into(),
         places: places.clone(),
         serial: server::serial_of(Path::new("/etc/machine-id")),
     };

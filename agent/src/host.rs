@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agent_api::App;
 use agent_api::failure::chain;
+use agent_helper::protocol::ClaimText;
 use agent_helper::{GadgetState, Request};
 use agent_input::input::Nodes;
 use tokio::task::JoinHandle;
@@ -33,6 +34,22 @@ pub(crate) async fn make_gadget(app: Arc<App>) {
         if app.live.borrow().gadget.is_some() {
             return;
         }
+    }
+}
+
+/// Shows the claim code on the boot partition until somebody owns the device.
+pub(crate) async fn show_claim_code(app: Arc<App>) {
+    let code = app.parts.claim.for_console().to_owned();
+    loop {
+        let request = match ClaimText::try_from(code.clone()) {
+            Ok(code) if !app.parts.access.is_claimed() => Request::ShowClaimCode { code },
+            _ => Request::HideClaimCode {},
+        };
+        let is_owned = matches!(request, Request::HideClaimCode {});
+        if app.parts.helper.ask(&request).await.is_ok() && is_owned {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -88,6 +105,7 @@ pub(crate) async fn watch(app: Arc<App>) {
                     app.change(|live| live.host.clone_from(&now));
                     host = now;
                 }
+                app.look_at_drive();
                 let seconds = app.settings.borrow().jiggle_after;
                 if seconds > 0 && app.parts.input.is_jiggle_due(Duration::from_secs(seconds)) {
                     app.parts.input.jiggle();

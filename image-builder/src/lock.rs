@@ -209,8 +209,11 @@ impl Lock {
         let sources = index::verify_releases(host, &downloader, &recipe.sources())
             .map_err(LockError::Index)?;
         let mut key = DigestBuilder::new();
-        key.part("lock 5")
-            .part(recipe.package_digest().as_bytes())
+        key.part("lock 6");
+        for list in [TOOLS, TOOLCHAIN, SYSROOT, EMULATOR, BASE] {
+            key.part(list.join(" "));
+        }
+        key.part(recipe.package_digest().as_bytes())
             .part(&host.architecture)
             .part([u8::from(recipe.agent)]);
         for source in &sources {

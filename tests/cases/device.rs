@@ -2,15 +2,9 @@
 
 use std::path::Path;
 
-use bakelite_tests::bakelite::{root, run, text};
+use bakelite_tests::bakelite::{root, tool};
 use bakelite_tests::device::{Device, hear, say};
 use serde_json::{Value, json};
-
-fn boot(folder: &Path) -> Device {
-    let output = run(&["build", "recipes/kvm-probe.toml"]);
-    assert!(output.status.success(), "{}", text(&output));
-    Device::boot(folder)
-}
 
 fn folder() -> tempfile::TempDir {
     fs_err::create_dir_all(root().join("target/tests")).unwrap();
@@ -20,8 +14,11 @@ fn folder() -> tempfile::TempDir {
 #[test]
 fn what_a_client_does_the_machine_sees() {
     let folder = folder();
-    let device = boot(folder.path());
+    let device = Device::build_and_boot(folder.path());
+    let on_boot_partition = "cat /boot/firmware/claim-code.txt";
+    device.await_shell(on_boot_partition, |said| said.contains("-"));
     device.claim();
+    device.await_shell(on_boot_partition, |said| said.contains("No such file"));
     let healthy = device.shell("systemctl --failed --no-legend --plain; journalctl -b -u bakelite-helper | grep -c Scheduled");
     assert_eq!(
         healthy.trim(),
@@ -33,6 +30,9 @@ fn what_a_client_does_the_machine_sees() {
     pointing(&device, &cookie);
     pasting(&device, &cookie);
     stalls(&device, &cookie);
+    pictures(&device, &cookie);
+    media(&device, &cookie);
+    clients(&device, folder.path());
 }
 
 /// Keys one by one, with modifiers, six and more at once, and the host's lights.
@@ -152,8 +152,8 @@ fn pasting(device: &Device, _cookie: &str) {
         let paste = json!({ "text": text, "layout": "de", "dry-run": dry });
         device.ask("POST", "/api/v1/keyboard/paste", &paste).1
     };
-    let dry = paste("zü→", true);
-    assert_eq!(dry["cannot"][0]["character"], "→", "{dry}");
+    let dry = paste("zü漢", true);
+    assert_eq!(dry["cannot"][0]["character"], "漢", "{dry}");
     assert_eq!(dry["started"], false);
     // The live socket of before is closed, so control is free for the request.
     device.shell(": >/run/keyboard");
@@ -183,6 +183,10 @@ fn stalls(device: &Device, cookie: &str) {
         message["state"]["host"] == "configured"
     });
     let key = |code: &str, down: bool| json!({ "type": "key", "code": code, "down": down });
+    // The paste came from another session, which still controls: an administrator takes over.
+    say(&mut live, &key("KeyB", true));
+    hear(&mut live, |message| message["error"] == "busy");
+    say(&mut live, &json!({ "type": "seize-control" }));
     say(&mut live, &key("KeyB", true));
     device.await_shell("cat /run/keyboard", |said| said.contains("KEY_B), value 1"));
     // The host unbinds the whole device, as a reset would.
@@ -204,6 +208,283 @@ fn stalls(device: &Device, cookie: &str) {
     device.await_shell("cat /run/keyboard", |said| said.contains("KEY_D), value 1"));
     device.shell("systemctl kill --signal=KILL bakelite-agent");
     device.await_shell("cat /run/keyboard", |said| said.contains("KEY_D), value 0"));
+    // It tells the service manager when it is ready.
+    device.await_shell("systemctl is-active bakelite-agent", |said| {
+        said.trim() == "active"
+    });
     let state: Value = device.get("/api/v1/gadget").1;
     assert_eq!(state["host"], "configured", "sessions outlive the daemon");
+}
+
+/// Pictures that change with what the source draws, honest states when it draws nothing, and a new
+/// picture when the signal comes back in another size.
+fn pictures(device: &Device, cookie: &str) {
+    let snapshot = || {
+        let answer = device
+            .request("GET", "/api/v1/video/snapshot.jpg")
+            .send()
+            .unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().unwrap());
+        decode(&answer.bytes().unwrap())
+    };
+    let control = |name: &str, value: u32| {
+        let said = device.shell(&format!("v4l2-ctl -d /dev/video0 -c {name}={value}"));
+        assert_eq!(said, "", "{name}={value}");
+    };
+    // The patterns of vivid by number: 5 is black, 4 is 100 % white… as its menu names them.
+    let menu = device.shell("v4l2-ctl -d /dev/video0 -L");
+    let pattern = |name: &str| -> u32 {
+        let line = menu
+            .lines()
+            .find(|line| line.trim_end().ends_with(&format!(": {name}")));
+        let line = line.unwrap_or_else(|| panic!("no pattern {name} in:\n{menu}"));
+        line.trim().split(':').next().unwrap().parse().unwrap()
+    };
+    for (name, expected) in [("100% Red", [254u8, 0, 0]), ("100% Blue", [0, 0, 254])] {
+        control("test_pattern", pattern(name));
+        let (width, height, pixels) = snapshot();
+        assert_eq!((width, height), (1280, 720));
+        // A corner, where vivid writes no text.
+        let corner = &pixels[pixels.len() - 3..];
+        // Range and matrix of the source are not converted: the colour is right, its depth is not.
+        let is_it = corner
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (*a > 180) == (b > 180) && (*a < 60) == (b < 60));
+        assert!(is_it, "{name}: {corner:?}");
+    }
+
+    // The stream: whole pictures that differ, because the source counts them.
+    let mut answer = device.request("GET", "/stream").send().unwrap();
+    let parts = read_parts(&mut answer, 5);
+    assert!(parts.windows(2).all(|pair| pair[0] != pair[1]));
+    for part in &parts {
+        assert_eq!((decode(part).0, decode(part).1), (1280, 720));
+    }
+
+    let mut live = device.socket("/api/v1/live", cookie);
+    hear(&mut live, |message| {
+        message["state"]["video"]["state"] == "live"
+    });
+    for (mode, state) in [(1, "no-cable"), (2, "no-lock"), (3, "unsupported")] {
+        control("dv_timings_signal_mode", mode);
+        let heard = hear(&mut live, |message| {
+            message["state"]["video"]["state"] == state
+        });
+        assert!(heard["state"]["video-sentence"].as_str().unwrap().len() > 10);
+        control("dv_timings_signal_mode", 0);
+        hear(&mut live, |message| {
+            message["state"]["video"]["state"] == "live"
+        });
+    }
+    // Without a picture there is none, and the answer says why.
+    control("dv_timings_signal_mode", 1);
+    hear(&mut live, |message| {
+        message["state"]["video"]["state"] == "no-cable"
+    });
+    let (status, answer_) = device.get("/api/v1/video/snapshot.jpg");
+    assert_eq!(
+        (status, &answer_["error"]),
+        (409, &json!("conflict")),
+        "{answer_}"
+    );
+    control("dv_timings", pattern("1920x1080p60"));
+    control("dv_timings_signal_mode", 4);
+    hear(&mut live, |message| {
+        message["state"]["video"]["width"] == 1920
+    });
+    drop(answer);
+    let facts = device.get("/api/v1/video").1;
+    assert!(facts["encoding"]["p95"].as_u64().unwrap() > 0, "{facts}");
+
+    let edid = json!({ "preset": "720p50" });
+    assert_eq!(device.ask("PUT", "/api/v1/video/edid", &edid).0, 200);
+    let edid = device.get("/api/v1/video/edid").1;
+    assert_eq!(edid["preferred"], "1280x720 at 50.00 Hz");
+    // The device's own kernel finds nothing wrong with it.
+    let judged = device.shell("v4l2-ctl -d /dev/video0 --get-edid=pad=0,format=raw,file=/run/edid; edid-decode --check /run/edid");
+    assert!(judged.contains("EDID conformity: PASS"), "{judged}");
+}
+
+/// Returns width, height and pixels of a JPEG.
+fn decode(jpeg: &[u8]) -> (usize, usize, Vec<u8>) {
+    let mut decoder = zune_jpeg::JpegDecoder::new(std::io::Cursor::new(jpeg));
+    let pixels = decoder.decode().unwrap();
+    let (width, height) = decoder.dimensions().unwrap();
+    (width, height, pixels)
+}
+
+/// Reads so many pictures of a stream.
+fn read_parts(stream: &mut impl std::io::Read, count: usize) -> Vec<Vec<u8>> {
+    let mut stream = std::io::BufReader::new(stream);
+    let mut parts = Vec::new();
+    let (mut line, mut length) = (String::new(), 0);
+    while parts.len() < count {
+        line.clear();
+        std::io::BufRead::read_line(&mut stream, &mut line).unwrap();
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" && length > 0 {
+            let mut part = vec![0; length];
+            std::io::Read::read_exact(&mut stream, &mut part).unwrap();
+            parts.push(part);
+            length = 0;
+        }
+    }
+    parts
+}
+
+/// An image comes over in two parts, the machine reads the same bytes, and loses it while it uses it.
+fn media(device: &Device, cookie: &str) {
+    let image: Vec<u8> = (0..3_000_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    let sum = content_digest::Sha256Digest::of(&image).to_string();
+    let put = |name: &str, from: usize, to: usize| {
+        let range = format!("bytes {from}-{}/{}", to - 1, image.len());
+        let path = format!("/api/v1/media/{name}?sha256={sum}");
+        let request = device.request("PUT", &path).header("content-range", range);
+        let answer = request.body(image[from..to].to_vec()).send().unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().unwrap())
+    };
+    assert_eq!(put("disk.img", 0, 5_000_000).1["received"], 5_000_000);
+    assert_eq!(put("disk.img", 6_000_000, 7_000_000).0, 409, "a gap");
+    let (status, whole) = put("disk.img", 5_000_000, image.len());
+    assert_eq!(
+        (status, whole["sha256"].as_str()),
+        (200, Some(sum.as_str())),
+        "{whole}"
+    );
+
+    let mut live = device.socket("/api/v1/live", cookie);
+    let insert = |drive: &str| {
+        let insert = json!({ "image": "disk.img", "drive": drive });
+        let (status, answer) = device.ask("PUT", "/api/v1/drive", &insert);
+        assert_eq!(status, 200, "{answer}");
+    };
+    insert("disk");
+    hear(&mut live, |message| {
+        message["state"]["drive"]["image"] == "disk.img"
+    });
+    let read = |node: &str| format!("head -c {} {node} 2>/dev/null | sha256sum", image.len());
+    device.await_shell(&read("/dev/sda"), |said| said.starts_with(&sum));
+    let said = device.shell("echo x >/dev/sda");
+    assert!(
+        said.contains("Read-only") || said.contains("not permitted"),
+        "{said}"
+    );
+    // In use, and locked by the machine's own driver.
+    device.shell("systemd-run -q -G --unit=hold sh -c 'exec sleep 1000 </dev/sda'");
+    let (status, answer) = device.ask("DELETE", "/api/v1/media/disk.img", &Value::Null);
+    assert_eq!(status, 409, "{answer}");
+    let (status, answer) = device.ask("DELETE", "/api/v1/drive", &Value::Null);
+    assert_eq!(status, 200, "{answer}");
+    hear(&mut live, |message| {
+        message["type"] == "state" && message["state"]["drive"].is_null()
+    });
+    device.shell("systemctl stop hold");
+    insert("cd");
+    device.await_shell(&read("/dev/sr0"), |said| said.starts_with(&sum));
+    hear(&mut live, |message| {
+        message["state"]["drive"]["drive"] == "cd"
+    });
+    // The machine ejects it itself.
+    device.shell("eject /dev/sr0");
+    hear(&mut live, |message| {
+        message["type"] == "state" && message["state"]["drive"].is_null()
+    });
+    let (status, answer) = device.ask("DELETE", "/api/v1/media/disk.img", &Value::Null);
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// Published clients of `PiKVM`, unmodified: they type, look, and insert media.
+fn clients(device: &Device, folder: &Path) {
+    let made = json!({ "name": "clients", "role": "operator", "days": 1 });
+    let token = device.ask("POST", "/api/v1/tokens", &made).1;
+    let token = token["secret"].as_str().unwrap();
+    let image = folder.join("client.iso");
+    fs_err::write(&image, vec![9; 1 << 20]).unwrap();
+    device.record("keyboard");
+    device.record("absolute");
+    let run = |client: &str| -> String {
+        let (host, script) = (
+            format!("127.0.0.1:{}", device.port),
+            root().join("tests/judge-pikvm.py"),
+        );
+        let python = bakelite_tests::store::python().join("bin/python");
+        let (good, text) = tool(
+            python.to_str().unwrap(),
+            &[
+                script.to_str().unwrap(),
+                &host,
+                "admin",
+                token,
+                image.to_str().unwrap(),
+                client,
+            ],
+        );
+        assert!(good, "{client}:\n{text}");
+        text
+    };
+    let expect = |said: &str, facts: &[&str]| {
+        for fact in facts {
+            assert!(said.lines().any(|line| line == *fact), "{fact} in:\n{said}");
+        }
+    };
+    let pressed = || -> Vec<String> {
+        let events = device.events("keyboard").into_iter();
+        events
+            .filter_map(|event| Some(event.strip_prefix("KEY_")?.strip_suffix(" 1")?.to_owned()))
+            .collect()
+    };
+    expect(
+        &run("pikvm-lib"),
+        &[
+            "authenticated=true",
+            "atx=false",
+            "picture=[1920, 1080]",
+            "streamer=true",
+            "drive=[\"client.iso\", true, true]",
+            "connected=false",
+            "images=[]",
+        ],
+    );
+    assert_eq!(
+        pressed(),
+        ["A", "B", "LEFTSHIFT", "C", "LEFTCTRL", "LEFTSHIFT", "F12"]
+    );
+    assert!(device.events("absolute").contains(&"BTN_LEFT 1".to_owned()));
+    device.record("keyboard");
+    expect(
+        &run("kvm-pilot"),
+        &[
+            "authenticated=true",
+            "metrics=true",
+            "signal=true",
+            "snapshot=\"ffd8ff\"",
+            "online=true",
+            "mounted=true",
+            "wrong=false",
+        ],
+    );
+    assert_eq!(
+        pressed(),
+        [
+            "X",
+            "LEFTSHIFT",
+            "Y",
+            "LEFTSHIFT",
+            "1",
+            "F9",
+            "LEFTCTRL",
+            "F10"
+        ]
+    );
+    assert!(
+        device
+            .events("absolute")
+            .contains(&"ABS_X 32767".to_owned())
+    );
+    expect(&run("pikvm-cli"), &["info=true", "atx=false"]);
 }

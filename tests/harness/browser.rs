@@ -71,7 +71,7 @@ impl Browser {
             "args": arguments,
             "prefs": { "profile.managed_default_content_settings.javascript": scripts },
         });
-        let wanted = json!({ "capabilities": { "alwaysMatch": { "browserName": "chrome", "goog:chromeOptions": options } } });
+        let wanted = json!({ "capabilities": { "alwaysMatch": { "acceptInsecureCerts": true, "browserName": "chrome", "goog:chromeOptions": options } } });
         let base = format!("http://127.0.0.1:{port}");
         let made: Value = client
             .post(format!("{base}/session"))

@@ -16,7 +16,7 @@ use tungstenite::client::IntoClientRequest as _;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Connector, Message, WebSocket};
 
-use crate::bakelite::{command, outputs};
+use crate::bakelite::{command, outputs, run, text};
 use crate::serve::free_port;
 
 /// The socket of a page.
@@ -34,6 +34,13 @@ pub struct Device {
 }
 
 impl Device {
+    /// Builds the probe image and boots it.
+    pub fn build_and_boot(folder: &Path) -> Self {
+        let output = run(&["build", "recipes/kvm-probe.toml"]);
+        assert!(output.status.success(), "{}", text(&output));
+        Self::boot(folder)
+    }
+
     /// Boots the probe image on a new disk in `folder` and waits until the agent answers.
     pub fn boot(folder: &Path) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
@@ -139,6 +146,16 @@ impl Device {
         request.header("origin", origin)
     }
 
+    /// Makes a request without the cookies of this client.
+    pub fn anybody(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = method.parse().expect("a method");
+        let client = Client::builder().danger_accept_invalid_certs(true).build();
+        let request = client
+            .expect("a client")
+            .request(method, self.address(path));
+        request.header("origin", format!("https://127.0.0.1:{}", self.port))
+    }
+
     /// Asks with a body and returns status and answer.
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let answer = self.request(method, path).json(body).send();
@@ -193,7 +210,7 @@ impl Device {
             for e in /dev/input/event*; do
               i=/sys/class/input/$(basename $e)/device; c=$i/capabilities
               grep -q ^Bakelite $i/name && {is_it} || continue
-              systemd-run -q --unit=record-{what} sh -c \"stdbuf -oL evtest $e >/run/{what}\" && sleep 1
+              systemd-run -q -G --unit=record-{what} sh -c \"stdbuf -oL evtest $e >/run/{what}\" && sleep 1
             done; cat /run/{what}"
         );
         self.await_shell(&script, |said| said.contains("Testing"));

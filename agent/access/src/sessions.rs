@@ -23,6 +23,11 @@ const ROOM: usize = 256;
 pub struct SessionId(String);
 
 impl SessionId {
+    /// Returns the one of clients that send a user's password each time.
+    pub(crate) fn of_user(name: &UserName) -> Self {
+        Self(format!("user {name}"))
+    }
+
     /// Makes a new one.
     pub(crate) fn random() -> Result<Self, NoRandom> {
         Ok(Self(hex::encode(random::<8>()?)))

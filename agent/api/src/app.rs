@@ -14,13 +14,15 @@ use agent_helper::{Client, GadgetState};
 use agent_input::control::{Busy, Control};
 use agent_input::held::Viewer;
 use agent_input::{Input, Leds};
+use agent_media::Store;
 use agent_video::{Video, VideoState};
 use tokio::sync::watch;
 
 use crate::failure::{Code, Failure, chain};
 use crate::guard::Peer;
-use crate::live::state::{ControlState, LiveState, PasteState, ViewerEntry};
+use crate::live::state::{ControlState, DriveState, LiveState, PasteState, ViewerEntry};
 use crate::meters::Meters;
+use crate::pikvm::state::Chosen;
 use crate::settings::Settings;
 
 /// Most seats that are remembered: more than there can be sessions and tokens.
@@ -35,6 +37,8 @@ pub struct Parts {
     pub state: PathBuf,
     /// Names under which the device is reached, beside its addresses.
     pub names: Vec<String>,
+    /// Whether clients of the `PiKVM` kind may send users' passwords instead of tokens.
+    pub passwords_for_clients: bool,
     /// Users, sessions and tokens.
     pub access: Access,
     /// The audit log.
@@ -45,6 +49,8 @@ pub struct Parts {
     pub input: Arc<Input>,
     /// The picture.
     pub video: Video,
+    /// Images.
+    pub media: Store,
     /// The helper.
     pub helper: Client,
     /// Where the kernel says how the host is.
@@ -67,7 +73,10 @@ pub struct App {
     control: Mutex<Control>,
     viewers: Mutex<BTreeMap<Viewer, ViewerEntry>>,
     seats: Mutex<BTreeMap<SessionId, Viewer>>,
+    sessions: Mutex<BTreeMap<Viewer, SessionId>>,
     next_viewer: AtomicU64,
+    /// What a client of the `PiKVM` kind chose for the drive.
+    pub(crate) chosen: Mutex<Option<Chosen>>,
     /// Ends the paste that is running.
     pub(crate) paste: Mutex<Option<watch::Sender<bool>>>,
 }
@@ -83,7 +92,9 @@ impl App {
             control: Mutex::default(),
             viewers: Mutex::default(),
             seats: Mutex::default(),
+            sessions: Mutex::default(),
             next_viewer: AtomicU64::new(1),
+            chosen: Mutex::new(None),
             paste: Mutex::new(None),
         })
     }
@@ -162,6 +173,17 @@ impl App {
         self.change(|live| (live.video, live.video_sentence) = (state.clone(), sentence));
     }
 
+    /// Looks what is in the virtual drive: the host may have ejected it.
+    pub fn look_at_drive(&self) {
+        let drive = agent_helper::media::drive(&self.parts.places);
+        let drive = drive.map(|(image, drive, writable)| DriveState {
+            image,
+            drive,
+            writable,
+        });
+        self.change(|live| live.drive = drive);
+    }
+
     /// Notes how a paste goes.
     pub fn set_paste(&self, paste: Option<PasteState>) {
         self.change(|live| live.paste = paste);
@@ -171,6 +193,7 @@ impl App {
     pub fn enter(&self, principal: &Principal) -> Viewer {
         let viewer = self.new_viewer();
         lock(&self.seats).insert(principal.session.clone(), viewer);
+        lock(&self.sessions).insert(viewer, principal.session.clone());
         let entry = ViewerEntry {
             id: viewer.0,
             user: principal.user.to_string(),
@@ -191,9 +214,12 @@ impl App {
         let mut seats = lock(&self.seats);
         if seats.len() >= SEATS {
             seats.clear();
+            lock(&self.sessions).clear();
         }
         let seat = seats.entry(principal.session.clone());
-        *seat.or_insert_with(|| self.new_viewer())
+        let seat = *seat.or_insert_with(|| self.new_viewer());
+        lock(&self.sessions).insert(seat, principal.session.clone());
+        seat
     }
 
     /// Lets a viewer go, and with it whatever it held.
@@ -202,6 +228,7 @@ impl App {
         lock(&self.viewers).remove(&viewer);
         lock(&self.control).leave(viewer);
         lock(&self.seats).retain(|_, seat| *seat != viewer);
+        lock(&self.sessions).remove(&viewer);
         self.show_viewers();
         self.show_control();
     }
@@ -209,7 +236,12 @@ impl App {
     /// Notes that a viewer acts: it must control the machine, or get control because nobody has it.
     pub fn act(&self, viewer: Viewer, principal: &Principal) -> Result<(), Busy> {
         let name = principal.user.to_string();
-        let result = lock(&self.control).act(viewer, &name, Instant::now());
+        let now = Instant::now();
+        let mut result = lock(&self.control).act(viewer, &name, now);
+        if result.is_err() && self.is_own_seat(principal) {
+            // Another connection of the same session: nobody has to be asked.
+            result = Ok(self.with_control(|control| control.seize(viewer, &name, now)));
+        }
         self.show_control();
         result
     }
@@ -227,6 +259,13 @@ impl App {
         }
         self.show_control();
         result
+    }
+
+    /// Whether a connection of this session controls.
+    fn is_own_seat(&self, principal: &Principal) -> bool {
+        let holder = lock(&self.control).holder().map(|seat| seat.viewer);
+        let sessions = lock(&self.sessions);
+        holder.is_some_and(|holder| sessions.get(&holder) == Some(&principal.session))
     }
 
     fn show_viewers(&self) {

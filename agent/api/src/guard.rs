@@ -12,6 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::app::App;
 use crate::failure::{Code, Failure};
+use crate::pikvm;
+use crate::pikvm::envelope::Refused;
 
 /// Name of the cookie. The prefix makes browsers refuse it from anyone but this host over TLS
 /// (RFC 6265bis, §4.1.3.2).
@@ -51,6 +53,52 @@ pub async fn check(
             return Failure::new(Code::NotAllowed, text).into_response();
         }
         (Need::Role(_), None) => return sign_in_first(),
+    }
+    if let Some(principal) = found {
+        request.extensions_mut().insert(principal);
+    }
+    next.run(request).await
+}
+
+/// The same for clients of the `PiKVM` kind: other credentials, other refusals.
+pub async fn check_client(
+    State((app, need)): State<(Arc<App>, Need)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let found = match identify(&app, request.headers()) {
+        Some(found) => Ok(Some(found)),
+        None => match peer {
+            Some(peer) => pikvm::identify::identify(&app, request.headers(), peer.0.ip()).await,
+            None => Ok(None),
+        },
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(failure) => return Refused(failure).into_response(),
+    };
+    // Its cookie is as good a target for other sites' pages as this device's own.
+    let by_cookie = cookie(request.headers()).is_some()
+        || cookie_named(request.headers(), pikvm::identify::COOKIE).is_some();
+    if by_cookie && !is_own_page(&request) {
+        let text = "the request came from a page of another site";
+        return Refused(Failure::new(Code::ForeignOrigin, text)).into_response();
+    }
+    match (need, &found) {
+        (Need::Public, _) => {}
+        (Need::Role(role), Some(principal)) if principal.role >= role => {}
+        (Need::Role(role), Some(principal)) => {
+            let text = format!(
+                "{} may not do this: it takes {}",
+                principal.user,
+                name(role)
+            );
+            return Refused(Failure::new(Code::NotAllowed, text)).into_response();
+        }
+        (Need::Role(_), None) => {
+            return Refused(Failure::new(Code::SignInFirst, "sign in first")).into_response();
+        }
     }
     if let Some(principal) = found {
         request.extensions_mut().insert(principal);
@@ -99,6 +147,11 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
 
 /// Returns the value of this program's cookie.
 pub fn cookie(headers: &HeaderMap) -> Option<Secret> {
+    cookie_named(headers, COOKIE)
+}
+
+/// Returns the value of a cookie.
+pub fn cookie_named(headers: &HeaderMap, wanted: &str) -> Option<Secret> {
     let pairs = headers
         .get_all(header::COOKIE)
         .iter()
@@ -106,7 +159,7 @@ pub fn cookie(headers: &HeaderMap) -> Option<Secret> {
         .flat_map(|value| value.split(';'));
     let mut own = pairs
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == COOKIE);
+        .filter(|(name, _)| *name == wanted);
     own.next().map(|(_, value)| Secret::new(value))
 }
 

@@ -13,6 +13,8 @@ pub mod routes;
 pub mod openapi;
 pub mod live;
 pub mod v1;
+pub mod page;
+pub mod pikvm;
 mod table;
 
 pub use app::{App, Parts};

@@ -77,17 +77,41 @@ impl Operation {
         }
     }
 
+    /// Describes an operation for clients of the `PiKVM` kind.
+    pub fn for_clients<H, T>(
+        method: Method,
+        path: &'static str,
+        need: Need,
+        summary: &'static str,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, Arc<App>> + Send,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("a common method");
+        let own = Self::new(method, path, need, summary, async || ());
+        Self {
+            gives: Body::Bytes("application/json"),
+            handler: Box::new(move |app| {
+                let check = middleware::from_fn_with_state((app, need), guard::check_client);
+                on(filter, handler).layer(check)
+            }),
+            ..own
+        }
+    }
+
     /// Says what it takes.
     #[must_use]
     pub fn takes<T: JsonSchema>(mut self) -> Self {
-        self.takes = Body::Json(|generator| generator.subschema_for::<T>());
+        self.takes = Body::Json(SchemaGenerator::subschema_for::<T>);
         self
     }
 
     /// Says what it answers.
     #[must_use]
     pub fn gives<T: JsonSchema>(mut self) -> Self {
-        self.gives = Body::Json(|generator| generator.subschema_for::<T>());
+        self.gives = Body::Json(SchemaGenerator::subschema_for::<T>);
         self
     }
 

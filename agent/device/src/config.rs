@@ -19,6 +19,9 @@ pub struct Config {
     pub helper: PathBuf,
     /// More names under which the device is reached, such as one in the local DNS.
     pub names: Vec<String>,
+    /// Whether clients of the `PiKVM` kind may sign in with users' passwords: they send them with every
+    /// request, so a token is better.
+    pub passwords_for_clients: bool,
     /// Most connections at a time: bounds memory under a flood.
     pub connections: usize,
 }
@@ -31,6 +34,7 @@ impl Default for Config {
             video: None,
             helper: "/run/bakelite/helper.sock".into(),
             names: Vec::new(),
+            passwords_for_clients: false,
             connections: 256,
         }
     }

@@ -140,25 +140,71 @@ const RELATIVE: Hid = Hid {
     descriptor: descriptor::RELATIVE_MOUSE,
 };
 
-/// Makes the gadget anew and plugs it in.
-pub fn make(places: &Places, profile: Profile, serial: &str) -> Result<GadgetState, GadgetError> {
-    let controller = places.controller()?;
-    remove(places)?;
-    let gadget = places.gadget();
-    let folder = |path: &str| fs_err::create_dir_all(gadget.join(path)).map_err(GadgetError::Tree);
-    // Windows remembers descriptors by this number: each profile needs its own.
+/// What a profile is made of.
+struct Parts {
+    /// Windows remembers descriptors by this number: each profile needs its own.
+    device: &'static str,
+    hids: &'static [Hid],
+    has_drive: bool,
+}
+
+fn parts(profile: Profile) -> Parts {
     let (device, hids, has_drive): (_, &[Hid], _) = match profile {
         Profile::BiosSafe => ("0x0101", &[KEYBOARD], false),
         Profile::Full => ("0x0102", &[KEYBOARD, ABSOLUTE, RELATIVE], true),
         Profile::Mac => ("0x0103", &[KEYBOARD, ABSOLUTE], true),
     };
+    Parts {
+        device,
+        hids,
+        has_drive,
+    }
+}
+
+/// Makes the gadget and plugs it in. One that is there already and is the same stays: the host need
+/// not see a plug pulled, and what is in the drive stays there.
+pub fn make(places: &Places, profile: Profile, serial: &str) -> Result<GadgetState, GadgetError> {
+    let controller = places.controller()?;
+    let parts = parts(profile);
+    let gadget = places.gadget();
+    let reads = |name: &str| fs_err::read_to_string(gadget.join(name)).unwrap_or_default();
+    let is_same = reads("bcdDevice").trim() == parts.device && reads("UDC").trim() == controller;
+    if !is_same {
+        remove(places)?;
+        build(places, profile, &parts, serial)?;
+        write(&gadget, "UDC", &controller)?;
+    }
+    let function = |hid: &Hid| gadget.join("functions").join(hid.name);
+    let node = |hid: &Hid| {
+        let has_it = parts.hids.iter().any(|other| other.name == hid.name);
+        has_it.then(|| node(&function(hid))).flatten()
+    };
+    Ok(GadgetState {
+        profile,
+        keyboard: node(&KEYBOARD),
+        absolute_mouse: node(&ABSOLUTE),
+        relative_mouse: node(&RELATIVE),
+        controller,
+        has_drive: parts.has_drive,
+        can_wake: function(&KEYBOARD).join("wakeup_on_write").exists(),
+    })
+}
+
+fn build(
+    places: &Places,
+    profile: Profile,
+    parts: &Parts,
+    serial: &str,
+) -> Result<(), GadgetError> {
+    let gadget = places.gadget();
+    let folder = |path: &str| fs_err::create_dir_all(gadget.join(path)).map_err(GadgetError::Tree);
     folder(&format!("strings/{LANGUAGE}"))?;
     folder(&format!("configs/c.1/strings/{LANGUAGE}"))?;
     for (name, value) in [
         ("idVendor", VENDOR),
         ("idProduct", PRODUCT),
         ("bcdUSB", USB),
-        ("bcdDevice", device),
+        ("bcdDevice", parts.device),
         ("strings/0x409/serialnumber", serial),
         ("strings/0x409/manufacturer", "Bakelite"),
         ("strings/0x409/product", "Keyboard, mouse and drive"),
@@ -168,40 +214,24 @@ pub fn make(places: &Places, profile: Profile, serial: &str) -> Result<GadgetSta
     ] {
         write(&gadget, name, value)?;
     }
-    let mut can_wake = false;
-    for hid in hids {
+    for hid in parts.hids {
         let function = gadget.join("functions").join(hid.name);
         fs_err::create_dir_all(&function).map_err(GadgetError::Tree)?;
         if profile == Profile::BiosSafe {
             // Lights then come over the control pipe, as firmware expects.
             write_if_there(&function, "no_out_endpoint", "1")?;
         }
-        can_wake |= write_if_there(&function, "wakeup_on_write", "1")?;
+        write_if_there(&function, "wakeup_on_write", "1")?;
         write(&function, "subclass", hid.subclass)?;
         write(&function, "protocol", hid.protocol)?;
         write(&function, "report_length", hid.length)?;
         write_bytes(&function.join("report_desc"), hid.descriptor)?;
         link(&gadget, hid.name)?;
     }
-    if has_drive {
+    if parts.has_drive {
         make_drive(&gadget)?;
     }
-    write(&gadget, "UDC", &controller)?;
-    let node = |hid: &Hid| {
-        let is_there = hids.iter().any(|other| other.name == hid.name);
-        is_there
-            .then(|| node(&gadget.join("functions").join(hid.name)))
-            .flatten()
-    };
-    Ok(GadgetState {
-        profile,
-        keyboard: node(&KEYBOARD),
-        absolute_mouse: node(&ABSOLUTE),
-        relative_mouse: node(&RELATIVE),
-        controller,
-        has_drive,
-        can_wake,
-    })
+    Ok(())
 }
 
 fn make_drive(gadget: &Path) -> Result<(), GadgetError> {
@@ -342,6 +372,9 @@ mod tests {
                 .is_symlink()
         );
         assert!(!state.can_wake, "this kernel has no such attribute");
+        fs_err::write(places.gadget().join("mark"), "").unwrap();
+        assert_eq!(make(&places, Profile::Full, "0011").unwrap(), state);
+        assert!(places.gadget().join("mark").exists(), "the same one stays");
         assert_eq!(places.host_state(), None);
     }
 

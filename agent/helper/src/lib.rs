@@ -6,6 +6,7 @@ pub mod protocol;
 pub mod client;
 pub mod gadget;
 pub mod media;
+pub mod claim_file;
 pub mod server;
 
 pub use client::{Client, HelperError};

@@ -155,6 +155,21 @@ pub fn inserted_file(places: &Places) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
+/// Returns what is in the drive, as the kernel says.
+pub fn drive(places: &Places) -> Option<(String, Drive, Writable)> {
+    let image = inserted_file(places)?;
+    let lun = places.gadget().join(LUN);
+    let is =
+        |name: &str| fs_err::read_to_string(lun.join(name)).is_ok_and(|text| text.trim() == "1");
+    let drive = if is("cdrom") { Drive::Cd } else { Drive::Disk };
+    let writable = if is("ro") {
+        Writable::ReadOnly
+    } else {
+        Writable::ReadWrite
+    };
+    Some((image, drive, writable))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,13 @@ pub enum Request {
     },
     /// Take the image out, whether the host likes it or not.
     Eject {},
+    /// Put the claim code where its owner finds it: on the boot partition, which any computer reads.
+    ShowClaimCode {
+        /// The code.
+        code: ClaimText,
+    },
+    /// Take it away: the device has an owner.
+    HideClaimCode {},
     /// Restart the device.
     Restart {},
     /// Switch the device off.
@@ -104,6 +111,41 @@ pub enum Writable {
     ReadOnly,
     /// It may: the image changes.
     ReadWrite,
+}
+
+/// A claim code as it is shown: capital letters, digits and hyphens, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClaimText(String);
+
+/// The text is no claim code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a claim code has 1 to 32 capital letters, digits and hyphens")]
+pub struct BadClaimText;
+
+impl TryFrom<String> for ClaimText {
+    type Error = BadClaimText;
+
+    fn try_from(text: String) -> Result<Self, BadClaimText> {
+        let is_good = (1..=32).contains(&text.len())
+            && text
+                .bytes()
+                .all(|c| matches!(c, b'A'..=b'Z' | b'0'..=b'9' | b'-'));
+        is_good.then_some(Self(text)).ok_or(BadClaimText)
+    }
+}
+
+impl From<ClaimText> for String {
+    fn from(text: ClaimText) -> Self {
+        text.0
+    }
+}
+
+impl ClaimText {
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Name of an image: one part of a path, nothing hidden, nothing that leads elsewhere.
@@ -236,6 +278,8 @@ mod tests {
         };
         let written = line(&request);
         assert_eq!(read::<Request>(&written).unwrap(), request);
+        assert!(read::<Request>(br#"{"ask":"show-claim-code","code":"AB-23"}"#).is_ok());
+        assert!(read::<Request>(br#"{"ask":"show-claim-code","code":"a\n../b"}"#).is_err());
         assert!(read::<Request>(br#"{"ask":"run","command":"sh"}"#).is_err());
         assert!(read::<Request>(br#"{"ask":"eject","now":true}"#).is_err());
     }

@@ -11,8 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 
 use crate::gadget::{self, Places};
-use crate::media;
 use crate::protocol::{self, Answer, LINE, Request};
+use crate::{claim_file, media};
 
 /// What the helper works on.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Folder of the images.
     pub media: PathBuf,
+    /// The boot partition.
+    pub boot: PathBuf,
     /// Folders of the kernel.
     pub places: Places,
     /// Serial number of the gadget.
@@ -119,6 +121,12 @@ impl Helper {
                 done(media::insert(places, media, medium).map_err(Into::into))
             }
             Request::Eject {} => done(media::eject(places).map_err(Into::into)),
+            Request::ShowClaimCode { code } => {
+                done(claim_file::show(&self.settings.boot, code).map_err(Into::into))
+            }
+            Request::HideClaimCode {} => {
+                done(claim_file::hide(&self.settings.boot).map_err(Into::into))
+            }
             Request::Restart {} => done(self.machine.restart().map_err(Into::into)),
             Request::PowerOff {} => done(self.machine.power_off().map_err(Into::into)),
         }
@@ -171,6 +179,7 @@ mod tests {
         let settings = Settings {
             socket: folder.join("helper.sock"),
             media: folder.join("media"),
+            boot: folder.join("boot"),
             places: Places {
                 gadgets: folder.join("gadgets"),
                 controllers: folder.join("udc"),

@@ -23,7 +23,7 @@ pub struct UnknownKey {
 impl Key {
     /// Left Shift.
     pub const SHIFT_LEFT: Self = Self(0xe1);
-    /// Right Alt, on many layouts `AltGr`.
+    /// Right Alt, on many layouts AltGr.
     pub const ALT_RIGHT: Self = Self(0xe6);
     /// Caps Lock.
     pub const CAPS_LOCK: Self = Self(0x39);

@@ -28,6 +28,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Pause before a device is looked for again.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// Pause while somebody changes the device.
+const HELD: Duration = Duration::from_millis(20);
+
 /// What the thread works with.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -108,6 +111,9 @@ impl Capture {
     /// One stretch of streaming in one format.
     fn session(&mut self, source: &Source) -> Ended {
         let device = &source.device;
+        while self.hub.is_held() && !self.hub.ended() {
+            self.hub.pause(HELD);
+        }
         let timings = match self.await_signal(device) {
             Ok(timings) => timings,
             Err(ended) => return ended,
@@ -115,6 +121,9 @@ impl Capture {
         let Some(format) = set_up(device, timings.as_ref()) else {
             return Ended::Failed;
         };
+        // Declared before the stream, so that it says “stopped” when the last buffer is gone.
+        let hub = Arc::clone(&self.hub);
+        let _streaming = hub.streams();
         let Ok(stream) = Stream::start(device, BUFFERS) else {
             return Ended::Failed;
         };
@@ -128,7 +137,10 @@ impl Capture {
             if self.hub.ended() || watched.elapsed() > LINGER {
                 return Ended::Unwatched;
             }
-            let Ok(ready) = device.wait(Duration::from_millis(500)) else {
+            if self.hub.is_held() {
+                return Ended::Changed;
+            }
+            let Ok(ready) = device.wait(Duration::from_millis(200)) else {
                 return Ended::Failed;
             };
             if ready.event && device.take_events() || last_look.elapsed() > LOOK {

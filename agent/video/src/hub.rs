@@ -1,6 +1,6 @@
 //! Pictures for any number of viewers: each gets the newest when it can take one.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +32,18 @@ pub struct Hub {
     came: Condvar,
     ended: AtomicBool,
     published: AtomicU64,
+    held: AtomicUsize,
+    streaming: Mutex<bool>,
+    stopped: Condvar,
 }
+
+/// While it lives, nothing streams: the device can be changed.
+#[derive(Debug)]
+pub struct Hold<'a>(&'a Hub);
+
+/// While it lives, the device streams.
+#[derive(Debug)]
+pub(crate) struct Streaming<'a>(&'a Hub);
 
 /// One that watches. While it lives, the capture runs.
 #[derive(Debug)]
@@ -49,6 +60,9 @@ impl Default for Hub {
             came: Condvar::new(),
             ended: AtomicBool::new(false),
             published: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
+            streaming: Mutex::new(false),
+            stopped: Condvar::new(),
         }
     }
 }
@@ -95,6 +109,35 @@ impl Hub {
         });
     }
 
+    /// Stops the stream and waits, for at most so long, until it has stopped. It goes on when the hold
+    /// is dropped.
+    pub fn hold(&self, limit: Duration) -> Hold<'_> {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        let streaming = self
+            .streaming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(
+            self.stopped
+                .wait_timeout_while(streaming, limit, |streams| *streams),
+        );
+        Hold(self)
+    }
+
+    /// Whether the stream has to stop.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0
+    }
+
+    /// Notes that the device streams.
+    pub(crate) fn streams(&self) -> Streaming<'_> {
+        *self
+            .streaming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = true;
+        Streaming(self)
+    }
+
     /// Waits until somebody watches. Returns false when the hub has ended.
     pub fn wait_for_viewers(&self) -> bool {
         let viewers = self.viewers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,6 +165,23 @@ impl Hub {
     /// Whether the hub has ended.
     pub fn ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Streaming<'_> {
+    fn drop(&mut self) {
+        *self
+            .0
+            .streaming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.stopped.notify_all();
     }
 }
 
@@ -174,6 +234,28 @@ mod tests {
         assert_eq!(slow.next().await.unwrap().number, 5);
         hub.publish(picture(4));
         assert_eq!(hub.last().unwrap().number, 5, "overtaken");
+    }
+
+    #[test]
+    fn a_hold_waits_until_the_stream_has_stopped() {
+        let hub = Arc::new(Hub::default());
+        let streaming = std::thread::spawn({
+            let hub = Arc::clone(&hub);
+            move || {
+                let _streaming = hub.streams();
+                while !hub.is_held() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        while !*hub.streaming.lock().unwrap() && !streaming.is_finished() {
+            std::thread::yield_now();
+        }
+        let hold = hub.hold(Duration::from_secs(60));
+        assert!(!*hub.streaming.lock().unwrap());
+        drop(hold);
+        assert!(!hub.is_held());
+        streaming.join().unwrap();
     }
 
     #[test]

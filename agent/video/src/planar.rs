@@ -107,7 +107,7 @@ fn result<'a>(format: &Format, luma: &'a [u8], stride: u32, memory: &'a Memory) 
     reason = "the mean of two bytes is a byte"
 )]
 fn average(a: u8, b: u8) -> u8 {
-    ((u16::from(a) + u16::from(b) + 1) / 2) as u8
+    (u16::from(a) + u16::from(b)).div_ceil(2) as u8
 }
 
 fn size(number: u32) -> usize {

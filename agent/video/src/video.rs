@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use agent_sys::v4l2::Device;
 use serde::Serialize;
@@ -14,6 +15,9 @@ use crate::edid::{BadEdid, Edid};
 use crate::hub::{Hub, Picture, Watcher};
 use crate::source;
 use crate::state::VideoState;
+
+/// The longest that stopping the stream takes.
+const HOLD: Duration = Duration::from_secs(3);
 
 /// How the capture is set.
 #[derive(Debug, Clone)]
@@ -139,8 +143,10 @@ impl Video {
         Ok(Edid::read(bytes)?)
     }
 
-    /// Writes it. The host sees the plug pulled and put in again.
+    /// Writes it. The host sees the plug pulled and put in again. Blocks while the stream stops: no
+    /// receiver takes an EDID while it streams.
     pub fn set_edid(&self, edid: &Edid) -> Result<(), EdidError> {
+        let _hold = self.hub.hold(HOLD);
         let written = self.open()?.set_edid(edid.bytes());
         written.map_err(|error| EdidError::NoEdid(Some(error)))
     }

@@ -1,11 +1,14 @@
 //! The room's front door.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_device::claim::{ClaimCode, ClaimError};
+
+use tokio::sync::watch;
 
 use crate::back_off::{BackOff, Subject};
 use crate::one_time::SecondFactor;
@@ -111,6 +114,8 @@ struct State {
     sessions: Sessions,
     tokens: Vec<Token>,
     back_off: BackOff,
+    /// Ends what streams for clients that send their password each time.
+    clients: BTreeMap<UserName, watch::Sender<bool>>,
 }
 
 /// Users, sessions and tokens.
@@ -130,6 +135,7 @@ impl Access {
             sessions: Sessions(users::read(&folder.join("sessions.json"))?),
             tokens: users::read(&folder.join("tokens.json"))?,
             back_off: BackOff::default(),
+            clients: BTreeMap::new(),
         };
         Ok(Self {
             folder: folder.into(),
@@ -248,6 +254,21 @@ impl Access {
         }
         self.save_users(&state)?;
         Ok(name)
+    }
+
+    /// Proves name, password and code, and returns who that is without a session. What streams for it
+    /// ends when the user's role or password changes.
+    pub async fn principal_of(
+        &self,
+        credentials: &Credentials,
+        now: u64,
+    ) -> Result<Principal, AccessError> {
+        let name = self.prove(credentials, now).await?;
+        let mut state = self.lock();
+        let role = state.user_mut(&name)?.role;
+        let id = SessionId::of_user(&name);
+        let ended = state.clients.entry(name.clone()).or_default().subscribe();
+        Ok(Principal::new(name, role, id, true, ended))
     }
 
     /// Returns who a cookie belongs to.
@@ -513,6 +534,9 @@ impl State {
         self.sessions
             .revoke(|session| session.user == *name && Some(&session.id) != keep);
         self.end_tokens(|token| token.user == *name);
+        if let Some(ended) = self.clients.remove(name) {
+            ended.send_replace(true);
+        }
     }
 
     fn end_tokens(&mut self, which: impl Fn(&Token) -> bool) {

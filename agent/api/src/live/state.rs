@@ -1,7 +1,7 @@
 //! What all viewers see. It is small, so it is sent whole whenever it changes.
 
 use agent_access::Role;
-use agent_helper::GadgetState;
+use agent_helper::{Drive, GadgetState, Writable};
 use agent_input::Leds;
 use agent_input::control::{Control, Seat};
 use agent_video::VideoState;
@@ -24,6 +24,8 @@ pub struct LiveState {
     pub gadget: Option<GadgetState>,
     /// Why there is no gadget.
     pub gadget_problem: Option<String>,
+    /// What is in the virtual drive.
+    pub drive: Option<DriveState>,
     /// Who is here.
     pub viewers: Vec<ViewerEntry>,
     /// Who controls.
@@ -32,6 +34,18 @@ pub struct LiveState {
     pub paste: Option<PasteState>,
     /// Whether the audit log cannot be written: the disk may be full.
     pub audit_fails: bool,
+}
+
+/// What is in the virtual drive. The host may eject it too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DriveState {
+    /// Name of the image.
+    pub image: String,
+    /// As what the host sees it.
+    pub drive: Drive,
+    /// Whether the host may write.
+    pub writable: Writable,
 }
 
 /// Somebody who looks.

@@ -10,9 +10,12 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::guard::Need::{Public, Role};
+use crate::pikvm::{hid, msd, socket, streamer, system};
 use crate::routes::{self, Operation as Op};
-use crate::v1::{audit, gadget, keyboard, metrics, session, status, tokens, users, video};
-use crate::{live, openapi};
+use crate::v1::{
+    audit, device, gadget, keyboard, media, metrics, session, status, tokens, users, video,
+};
+use crate::{live, openapi, page};
 
 const GET: Method = Method::GET;
 const PUT: Method = Method::PUT;
@@ -27,7 +30,7 @@ pub fn router(app: &Arc<App>) -> Router {
 
 /// Returns all operations.
 pub fn all() -> Vec<Op> {
-    [who(), people(), machine(), picture()]
+    [who(), people(), machine(), drive(), picture(), clients()]
         .into_iter()
         .flatten()
         .collect()
@@ -40,6 +43,10 @@ async fn document(State(_): State<Arc<App>>) -> Json<Value> {
 #[rustfmt::skip]
 fn who() -> Vec<Op> {
     vec![
+        Op::new(GET, "/", Public, "Answers the page", page::index)
+            .gives_bytes("text/html"),
+        Op::new(GET, "/assets/{name}", Public, "Answers a file of the page", page::asset)
+            .gives_bytes("application/octet-stream"),
         Op::new(GET, "/healthz", Public, "Answers that the agent is there", status::healthz)
             .gives_bytes("text/plain"),
         Op::new(GET, "/api/v1/status", Public, "Answers how the device is", status::status)
@@ -93,6 +100,8 @@ fn machine() -> Vec<Op> {
         Op::new(GET, "/api/v1/live", Role(Viewer), "Opens the socket for input and for what changes (WebSocket)", live::socket::open),
         Op::new(GET, "/api/v1/keyboard/layouts", Role(Viewer), "Lists keyboard layouts", keyboard::layouts)
             .gives::<Vec<keyboard::LayoutEntry>>(),
+        Op::new(GET, "/api/v1/keyboard/layouts/{name}", Role(Viewer), "Answers what each key of a layout writes", keyboard::layout)
+            .gives::<keyboard::LayoutKeys>(),
         Op::new(POST, "/api/v1/keyboard/paste", Role(Operator), "Types a text, or says what typing it would be", keyboard::paste)
             .takes::<keyboard::NewPaste>().gives::<keyboard::PasteAnswer>(),
         Op::new(DELETE, "/api/v1/keyboard/paste", Role(Operator), "Cancels the paste that is running", keyboard::cancel_paste),
@@ -103,8 +112,24 @@ fn machine() -> Vec<Op> {
             .gives::<gadget::Gadget>(),
         Op::new(PATCH, "/api/v1/gadget", Role(Operator), "Changes what the host sees on its USB port", gadget::change)
             .takes::<gadget::Change>(),
+        Op::new(POST, "/api/v1/device/restart", Role(Admin), "Restarts the device", device::restart),
+        Op::new(POST, "/api/v1/device/power-off", Role(Admin), "Switches the device off", device::power_off),
         Op::new(GET, "/api/v1/metrics", Role(Viewer), "Answers measurements for Prometheus", metrics::read)
             .gives_bytes("text/plain"),
+    ]
+}
+
+#[rustfmt::skip]
+fn drive() -> Vec<Op> {
+    vec![
+        Op::new(GET, "/api/v1/media", Role(Viewer), "Lists images and what is in the drive", media::list)
+            .gives::<media::Media>(),
+        Op::new(PUT, "/api/v1/media/{name}", Role(Operator), "Takes an image or, with Content-Range, the next part of one", media::upload)
+            .query(&["sha256"]).takes_bytes("application/octet-stream").gives::<media::Image>(),
+        Op::new(DELETE, "/api/v1/media/{name}", Role(Operator), "Deletes an image", media::remove),
+        Op::new(PUT, "/api/v1/drive", Role(Operator), "Puts an image into the drive", media::insert)
+            .takes::<media::Insert>(),
+        Op::new(DELETE, "/api/v1/drive", Role(Operator), "Takes the image out, whether the host likes it or not", media::eject),
     ]
 }
 
@@ -123,6 +148,54 @@ fn picture() -> Vec<Op> {
             .gives::<video::EdidEntry>(),
         Op::new(PUT, "/api/v1/video/edid", Role(Operator), "Sets what the host is told of its screen", video::set_edid)
             .takes::<video::NewEdid>(),
+    ]
+}
+
+/// What clients of the `PiKVM` kind ask for.
+#[rustfmt::skip]
+fn clients() -> Vec<Op> {
+    let get = |path, summary| (GET, path, Role(Viewer), summary);
+    let post = |path, summary| (POST, path, Role(Operator), summary);
+    macro_rules! op {
+        ($described:expr, $handler:expr) => {{
+            let (method, path, need, summary) = $described;
+            Op::for_clients(method, path, need, summary, $handler)
+        }};
+    }
+    vec![
+        op!((POST, "/api/auth/login", Public, "PiKVM: checks a token"), system::sign_in),
+        op!(get("/api/auth/check", "PiKVM: answers that whoever asks is known"), system::check),
+        op!((POST, "/api/auth/logout", Role(Viewer), "PiKVM: takes the cookie back"), system::sign_out),
+        op!(get("/api/info", "PiKVM: answers what the device is"), system::info),
+        op!(get("/api/atx", "PiKVM: answers that no ATX lines are wired"), system::atx),
+        op!(post("/api/atx/power", "PiKVM: refuses, no ATX lines are wired"), system::atx_disabled),
+        op!(post("/api/atx/click", "PiKVM: refuses, no ATX lines are wired"), system::atx_disabled),
+        op!(get("/api/gpio", "PiKVM: answers that no lines are wired"), system::gpio),
+        op!(get("/api/hid", "PiKVM: answers how keyboard and mouse are"), hid::read),
+        op!(get("/api/hid/keymaps", "PiKVM: lists keyboard layouts"), hid::keymaps),
+        op!(get("/api/hid/inactivity", "PiKVM: answers for how long nobody did anything"), hid::inactivity),
+        op!(post("/api/hid/set_params", "PiKVM: sets mouse and jiggler"), hid::set),
+        op!(post("/api/hid/set_connected", "PiKVM: plugs the USB gadget in or out"), hid::connect),
+        op!(post("/api/hid/reset", "PiKVM: lets all keys go"), hid::reset),
+        op!(post("/api/hid/print", "PiKVM: types a text"), hid::print),
+        op!(post("/api/hid/events/send_shortcut", "PiKVM: presses keys together"), hid::shortcut),
+        op!(post("/api/hid/events/send_key", "PiKVM: presses or releases a key"), hid::key),
+        op!(post("/api/hid/events/send_mouse_button", "PiKVM: presses or releases a button"), hid::mouse_button),
+        op!(post("/api/hid/events/send_mouse_move", "PiKVM: moves the pointer"), hid::mouse_move),
+        op!(post("/api/hid/events/send_mouse_relative", "PiKVM: moves the mouse"), hid::mouse_relative),
+        op!(post("/api/hid/events/send_mouse_wheel", "PiKVM: turns the wheel"), hid::mouse_wheel),
+        op!(get("/api/msd", "PiKVM: answers images and drive"), msd::read),
+        op!(post("/api/msd/write", "PiKVM: takes an image"), msd::write),
+        op!(post("/api/msd/set_params", "PiKVM: chooses an image"), msd::choose),
+        op!(post("/api/msd/set_connected", "PiKVM: inserts or ejects it"), msd::connect),
+        op!(post("/api/msd/remove", "PiKVM: deletes an image"), msd::remove),
+        op!(post("/api/msd/reset", "PiKVM: ejects and forgets the choice"), msd::reset),
+        op!(get("/api/streamer", "PiKVM: answers how the picture is"), streamer::read),
+        op!(post("/api/streamer/set_params", "PiKVM: sets the quality"), streamer::set),
+        op!(get("/api/streamer/snapshot", "PiKVM: answers one picture"), streamer::snapshot),
+        op!(get("/streamer/stream", "PiKVM: streams pictures"), video::stream),
+        op!(get("/api/ws", "PiKVM: opens its socket (WebSocket)"), socket::open),
+        op!(get("/api/export/prometheus/metrics", "PiKVM: answers measurements for Prometheus"), metrics::read),
     ]
 }
 

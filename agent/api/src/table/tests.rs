@@ -31,7 +31,9 @@ fn app(folder: &Path) -> Arc<App> {
         audit: AuditLog::new(folder.join("audit.jsonl")),
         claim: ClaimCode::load_or_make(folder).unwrap(),
         input: Arc::default(),
+        passwords_for_clients: false,
         video: no_video(),
+        media: agent_media::Store::open(folder).unwrap(),
         helper: agent_helper::Client::new("/nowhere"),
         places: agent_helper::gadget::Places::default(),
         clock: || 1_800_000_000,
@@ -253,7 +255,13 @@ async fn a_token_needs_no_origin_and_a_foreign_name_is_refused() {
 async fn every_answer_carries_the_security_headers() {
     let folder = tempfile::tempdir().unwrap();
     let app = app(folder.path());
-    for path in ["/healthz", "/unknown", "/api/v1/users"] {
+    for path in [
+        "/",
+        "/assets/app.js",
+        "/healthz",
+        "/unknown",
+        "/api/v1/users",
+    ] {
         let asked = request(&GET, path).body(Body::empty()).unwrap();
         let answer = answer(&app, asked).await;
         assert_eq!(answer.headers()[header::X_FRAME_OPTIONS], "DENY", "{path}");

@@ -10,7 +10,7 @@ use agent_input::held::Viewer;
 use agent_input::key::UnknownKey;
 use agent_input::layout::{CannotType, Layout, Plan, Stroke, UnknownLayout};
 use agent_input::paste::{Ended, Paste};
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,13 @@ pub struct LayoutEntry {
     name: &'static str,
     /// For people.
     title: &'static str,
+}
+
+/// What each key writes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LayoutKeys {
+    /// Key by name: alone, with Shift, with AltGr, with both. Empty is nothing, a dead key its accent.
+    keys: std::collections::BTreeMap<&'static str, Vec<String>>,
 }
 
 /// A text to type.
@@ -119,6 +126,12 @@ pub async fn layouts() -> Json<Vec<LayoutEntry>> {
     Json(Layout::list().map(entry).collect())
 }
 
+/// Answers what each key of a layout writes.
+pub async fn layout(Path(name): Path<String>) -> Result<Json<LayoutKeys>, Failure> {
+    let keys = Layout::named(&name)?.keys();
+    Ok(Json(LayoutKeys { keys }))
+}
+
 /// Types a text, or says what typing it would be.
 pub async fn paste(
     State(app): State<Arc<App>>,
@@ -146,22 +159,30 @@ pub async fn paste(
         cannot: plan.cannot.into_iter().map(Cannot::from).collect(),
     };
     if answer.started {
-        app.act(app.seat_of(&principal), &principal)?;
-        let characters = new.text.chars().count();
-        start(
-            &app,
-            &principal,
-            plan.strokes,
-            Duration::from_millis(new.pause),
-        )?;
-        app.audit(
-            Some(&principal),
-            Some(peer),
-            Action::Pasted,
-            Some(characters.to_string()),
-        );
+        let plan = Plan {
+            strokes: plan.strokes,
+            cannot: Vec::new(),
+        };
+        let (characters, pause) = (new.text.chars().count(), Duration::from_millis(new.pause));
+        type_for(&app, &principal, peer, plan, characters, pause)?;
     }
     Ok(Json(answer))
+}
+
+/// Types a plan for somebody who controls, or gets control.
+pub fn type_for(
+    app: &Arc<App>,
+    principal: &Principal,
+    peer: Peer,
+    plan: Plan,
+    characters: usize,
+    pause: Duration,
+) -> Result<(), Failure> {
+    app.act(app.seat_of(principal), principal)?;
+    start(app, principal, plan.strokes, pause)?;
+    let subject = Some(characters.to_string());
+    app.audit(Some(principal), Some(peer), Action::Pasted, subject);
+    Ok(())
 }
 
 fn start(
@@ -200,7 +221,7 @@ fn start(
                 app.set_paste(Some(state(*progress.borrow_and_update(), None)));
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         app.set_paste(Some(state(0, None)));
         let ended = tokio::select! {
@@ -261,7 +282,8 @@ pub async fn wake(
     Ok(Json(()))
 }
 
-fn press_together(app: &App, keys: &[Key]) {
+/// Presses keys and releases them all.
+pub fn press_together(app: &App, keys: &[Key]) {
     let viewer: Viewer = app.new_viewer();
     for key in keys {
         app.parts.input.key(viewer, *key, true);

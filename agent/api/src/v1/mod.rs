@@ -7,6 +7,8 @@ pub mod tokens;
 pub mod keyboard;
 pub mod gadget;
 pub mod video;
+pub mod media;
 pub mod metrics;
+pub mod device;
 pub mod audit;
 pub mod extract;

@@ -246,7 +246,9 @@ pub async fn set_edid(
             return Err(Failure::new(Code::BadRequest, text));
         }
     };
-    app.parts.video.set_edid(&edid)?;
+    let setting = Arc::clone(&app);
+    let set = tokio::task::spawn_blocking(move || setting.parts.video.set_edid(&edid)).await;
+    set.map_err(|error| Failure::new(Code::Failed, error.to_string()))??;
     let subject = Some("EDID".to_owned());
     app.audit(Some(&principal), Some(peer), Action::Setting, subject);
     Ok(Json(()))

@@ -1,6 +1,6 @@
 //! The tables: one text file a layout in `layouts/`, written by `scripts/keyboard-layouts`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::key::Key;
 use crate::layout::Stroke;
@@ -10,6 +10,7 @@ use crate::layout::Stroke;
 pub struct Layout {
     name: &'static str,
     title: &'static str,
+    text: &'static str,
     characters: HashMap<char, Stroke>,
     dead: HashMap<char, Stroke>,
 }
@@ -57,10 +58,29 @@ impl Layout {
         self.dead.get(&mark).copied()
     }
 
+    /// Returns what each key writes: alone, with Shift, with AltGr, with both. A dead key is its
+    /// accent, nothing is empty.
+    pub fn keys(&self) -> BTreeMap<&'static str, Vec<String>> {
+        let shown = |word: &str| match word.split_once(['-', '+']) {
+            Some(("dead", mark)) => format!("\u{25cc}{}", code_point(mark)),
+            Some(("U", character)) if word.len() > 2 => code_point(character).to_string(),
+            _ if word == "-" => String::new(),
+            _ => word.to_owned(),
+        };
+        let rows = self
+            .text
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(' '));
+        rows.map(|(key, words)| (key, words.split(' ').map(shown).collect()))
+            .collect()
+    }
+
     fn read(name: &'static str, text: &'static str) -> Self {
         let mut layout = Self {
             name,
             title: title(text),
+            text,
             characters: HashMap::new(),
             dead: HashMap::new(),
         };
@@ -161,6 +181,14 @@ mod tests {
             let layout = Layout::named(name).unwrap();
             assert_eq!((layout.name(), layout.title()), (name, title));
             assert!(layout.characters.len() > 80, "{name}");
+            let keys = layout.keys();
+            assert!(
+                keys.values()
+                    .flatten()
+                    .all(|text| text.chars().count() <= 2),
+                "{name}"
+            );
+            assert_eq!(keys["Space"][0], " ", "{name}");
             assert_eq!(layout.direct(' ').unwrap().key, Key::SPACE, "{name}");
             for digit in '0'..='9' {
                 assert!(layout.direct(digit).is_some(), "{name} {digit}");

@@ -1,0 +1,74 @@
+// How the device shows the picture and what the machine sees of it.
+
+import { ask, get } from "./api.js";
+import { action, field, h } from "./dom.js";
+
+const PROFILES = [["full", "Keyboard, both mice and a drive"], ["bios-safe", "Keyboard only, for firmware that is confused by more"], ["mac", "Keyboard, mouse and a drive, for Macs"]];
+
+const sure = (question) => confirm(question) || "";
+
+const options = (pairs, chosen) => pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text));
+
+/** The picture. */
+export async function picturePanel() {
+  const video = await get("video");
+  const quality = h("input", { type: "range", min: "10", max: "100", value: String(video.quality) });
+  const facts = h("dl", {});
+  const fact = (name, value) => value && facts.append(h("dt", {}, name), h("dd", {}, value));
+  const milliseconds = (leg) => leg && `${(leg.p50 / 1000).toFixed(1)} ms, ${(leg.p95 / 1000).toFixed(1)} ms in 95 of 100`;
+  fact("State", video.sentence);
+  fact("Device", video.source && `${video.source.card}, ${video.source.bus}`);
+  fact("Capture to encoded", milliseconds(video.encoding));
+  fact("Capture to sent", milliseconds(video.sending));
+  const parts = [facts, field("Quality of encoded pictures", quality, "Dongles that send JPEG themselves are passed on untouched."),
+    h("div", { class: "actions" }, action("Use this quality", () => ask("PATCH", "video", { quality: Number(quality.value) }).then(() => "It counts from the next picture."), { class: "primary" }),
+      h("a", { class: "button", href: "/api/v1/video/snapshot.jpg", download: "screen.jpg" }, "Save a picture"))];
+  try {
+    const edid = await get("video/edid");
+    const preset = h("select", {}, options(edid.presets.map((name) => [name, name]), edid.preferred));
+    parts.push(h("h3", {}, "What the machine is told of its screen (EDID)"), h("p", {}, `${edid.maker} ${edid.name ?? ""}, prefers ${edid.preferred}`), field("Preset", preset),
+      action("Set it", () => ask("PUT", "video/edid", { preset: preset.value }).then(() => "The machine sees the cable pulled and put in again.")));
+  } catch (error) {
+    parts.push(h("p", { class: "hint" }, error.message));
+  }
+  return parts;
+}
+
+/** USB, one's own password and second factor, and where updates will be. */
+export async function devicePanel({ live }) {
+  const gadget = await get("gadget");
+  const parts = [h("h3", {}, "USB")];
+  if (gadget.problem) parts.push(h("p", { class: "bad" }, gadget.problem));
+  const profile = h("select", {}, options(PROFILES, gadget.profile));
+  const jiggle = h("select", {}, options([["0", "never"], ["60", "after a minute"], ["300", "after five minutes"]], String(gadget["jiggle-after"])));
+  parts.push(h("p", {}, `The machine: ${gadget.host ?? "no USB controller"}.`), field("What the machine sees", profile),
+    h("div", { class: "actions" }, action("Use this profile", () => ask("PATCH", "gadget", { profile: profile.value }).then(() => "The plug was pulled and put in again."), { class: "primary" }),
+      action("Pull the plug", () => ask("PATCH", "gadget", { connected: false })), action("Put it in", () => ask("PATCH", "gadget", { connected: true }))),
+    field("Move the mouse a little when nobody does", jiggle), action("Save", () => ask("PATCH", "gadget", { "jiggle-after": Number(jiggle.value) }).then(() => "Saved.")));
+  const old = h("input", { type: "password", autocomplete: "current-password" });
+  const fresh = h("input", { type: "password", autocomplete: "new-password" });
+  const change = async () => {
+    await ask("PUT", "session/password", { old: old.value, new: fresh.value });
+    return "Changed. Your other sessions have ended.";
+  };
+  parts.push(h("h3", {}, "Your password"), field("Password so far", old), field("New password", fresh, "At least 8 characters."), action("Change it", change), h("h3", {}, "Second factor"), secondFactor(),
+    h("h3", {}, "Updates"), h("p", { class: "hint" }, "This version cannot update itself yet: flash a new image, or install a newer package."),
+    live.hello.role === "admin" && h("h3", {}, "This device"),
+    live.hello.role === "admin" && h("div", { class: "actions" }, action("Restart it", () => sure("Restart the device? Everybody is disconnected for a minute.") && ask("POST", "device/restart").then(() => "It restarts; this page comes back by itself.")),
+      action("Switch it off", () => sure("Switch the device off? Somebody has to pull its plug to start it again.") && ask("POST", "device/power-off").then(() => "It switches off."))),
+    h("h3", {}, "For programs"), h("p", {}, h("a", { href: "/api/v1/openapi.json" }, "OpenAPI document"), " · ", h("a", { href: "/api/v1/metrics" }, "Measurements for Prometheus")));
+  if (!live.mayOperate) parts.splice(0, 7);
+  return parts;
+}
+
+function secondFactor() {
+  const place = h("div", {});
+  const begin = async () => {
+    const offer = await ask("POST", "session/second-factor");
+    const code = h("input", { inputmode: "numeric", autocomplete: "one-time-code", maxlength: "6" });
+    place.replaceChildren(h("p", {}, "Give this key to your authenticator, then type the code that it shows."), h("output", { class: "secret" }, offer.key),
+      field("Code", code), action("Switch it on", () => ask("PUT", "session/second-factor", { key: offer.key, code: code.value }).then(() => "From now on, signing in asks for a code."), { class: "primary" }));
+  };
+  place.append(action("Set up an authenticator", begin));
+  return place;
+}

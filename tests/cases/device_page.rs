@@ -1,0 +1,194 @@
+//! The device's page in a browser: claimed, used, and ended from elsewhere.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bakelite_tests::bakelite::root;
+use bakelite_tests::browser::{Browser, Look};
+use bakelite_tests::device::Device;
+use serde_json::Value;
+
+/// Keeps a picture for the documents where `BAKELITE_PICTURES` names a folder.
+#[expect(clippy::disallowed_methods, reason = "tests read the environment")]
+fn keep(browser: &Browser, name: &str) {
+    if let Ok(folder) = std::env::var("BAKELITE_PICTURES") {
+        fs_err::write(Path::new(&folder).join(name), browser.picture()).unwrap();
+    }
+}
+
+#[test]
+fn an_owner_claims_the_device_and_controls_the_machine() {
+    fs_err::create_dir_all(root().join("target/tests")).unwrap();
+    let folder = tempfile::tempdir_in(root().join("target/tests")).unwrap();
+    let device = Device::build_and_boot(folder.path());
+    let browser = Browser::start(Look {
+        width: 1280,
+        height: 800,
+        is_dark: false,
+        scripts: true,
+    });
+    browser.open(&device.address("/"));
+    browser.shows("This device is new");
+    keep(&browser, "agent-claim.png");
+    browser.write("//input[@id='code']", "AAAA-AAAA-AAAA");
+    browser.write("//input[@id='password']", "correct horse");
+    browser.press("Make it mine");
+    browser.shows("name, password or code is wrong");
+    let code = device.shell("cat /var/lib/bakelite-agent/claim-code");
+    browser.write("//input[@id='code']", code.trim());
+    browser.press("Make it mine");
+    browser.shows("USB connected");
+    moves(&browser);
+    browser.shows("1280 × 720");
+    keep(&browser, "agent-console.png");
+
+    types(&device, &browser);
+    panels(&device, &browser, folder.path());
+
+    // Ended from elsewhere: the page says so within a moment, and its stream ends.
+    let cookie = device.cookie("admin", "correct horse");
+    let ask = |method: &str, path: &str| {
+        let request = device.anybody(method, path).header("cookie", &cookie);
+        request.send().unwrap().json::<Value>().unwrap()
+    };
+    let sessions = ask("GET", "/api/v1/sessions");
+    let page = sessions
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|session| session["own"] == false);
+    let id = page.unwrap()["id"].as_str().unwrap();
+    ask("DELETE", &format!("/api/v1/sessions/{id}"));
+    let ended = Instant::now();
+    browser.shows("Your session was ended.");
+    assert!(
+        ended.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        ended.elapsed()
+    );
+    keep(&browser, "agent-sign-in.png");
+    browser.write("//input[@id='user']", "admin");
+    browser.write("//input[@id='password']", "correct horse");
+    browser.press("Sign in");
+    browser.shows("USB connected");
+}
+
+/// The picture on the page changes: its pixels are read twice.
+fn moves(browser: &Browser) {
+    let read = "const done = arguments[arguments.length - 1];
+        const image = document.querySelector('img.picture');
+        const canvas = document.createElement('canvas');
+        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+        if (!canvas.width) { done(null); return; }
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+        let sum = 0;
+        for (let at = 0; at < pixels.length; at += 4) sum = (sum * 31 + pixels[at]) % 1000000007;
+        done(sum);";
+    let mut seen = Vec::new();
+    let until = Instant::now() + Duration::from_secs(60);
+    while seen.len() < 3 {
+        let sum = browser.script(read);
+        if sum.is_u64() && !seen.contains(&sum) {
+            seen.push(sum);
+        }
+        assert!(
+            Instant::now() < until,
+            "the picture does not change: {seen:?}"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// A sentence typed on the page arrives at the machine; so does a click where it was made.
+fn types(device: &Device, browser: &Browser) {
+    device.record("keyboard");
+    device.record("absolute");
+    browser.click("//div[@class='stage']");
+    browser.keys("hello world\u{E007}");
+    let said = device.await_shell("cat /run/keyboard", |said| {
+        said.contains("KEY_ENTER), value 0")
+    });
+    drop(said);
+    let pressed: Vec<String> = device
+        .events("keyboard")
+        .iter()
+        .filter_map(|event| Some(event.strip_prefix("KEY_")?.strip_suffix(" 1")?.to_owned()))
+        .collect();
+    let expected = [
+        "H", "E", "L", "L", "O", "SPACE", "W", "O", "R", "L", "D", "ENTER",
+    ];
+    assert_eq!(pressed, expected);
+    // WebDriver clicks in the middle of the element.
+    let events = device.events("absolute");
+    let place = |axis: &str| -> i64 {
+        let found = events
+            .iter()
+            .rev()
+            .find_map(|event| event.strip_prefix(axis));
+        found
+            .unwrap_or_else(|| panic!("no {axis} in {events:?}"))
+            .trim()
+            .parse()
+            .unwrap()
+    };
+    for axis in ["ABS_X ", "ABS_Y "] {
+        assert!((place(axis) - 16384).abs() < 600, "{axis}: {events:?}");
+    }
+    assert!(
+        events.iter().any(|event| event == "BTN_LEFT 1"),
+        "{events:?}"
+    );
+}
+
+/// Every panel opens; pasted text arrives; an image is uploaded and inserted.
+fn panels(device: &Device, browser: &Browser, folder: &Path) {
+    let open = |name: &str| browser.click(&format!("//nav//button[@data-panel='{name}']"));
+    open("paste");
+    browser.shows("Layout that the machine is set to");
+    browser.write("//textarea", "Grüße 漢");
+    browser.press("Check first");
+    browser.shows("“漢” cannot be typed");
+    keep(browser, "agent-paste.png");
+    browser.write("//textarea", "ok");
+    device.shell(": >/run/keyboard");
+    browser.press("Type it");
+    device.await_shell("cat /run/keyboard", |said| said.contains("KEY_K), value 0"));
+
+    open("keyboard");
+    browser.shows("Labels as on the machine's layout");
+    keep(browser, "agent-keyboard.png");
+    device.shell(": >/run/keyboard");
+    browser.click("//button[@data-code='KeyQ']");
+    device.await_shell("cat /run/keyboard", |said| said.contains("KEY_Q), value 0"));
+
+    open("media");
+    browser.shows("No images yet");
+    let image = folder.join("rescue.iso");
+    fs_err::write(&image, vec![7; 3 << 20]).unwrap();
+    browser.choose("//input[@id='image-file']", &image);
+    browser.press("Upload");
+    browser.shows("Uploaded and hashed");
+    browser.press("Insert");
+    browser.shows("is in the CD drive");
+    keep(browser, "agent-media.png");
+    let size = device.await_shell("blockdev --getsize64 /dev/sr0", |said| said.trim() != "");
+    assert_eq!(size.trim(), (3 << 20).to_string());
+    browser.press("Eject");
+    browser.shows("The drive is empty");
+
+    open("shortcuts");
+    browser.shows("Ctrl + Alt + Del");
+    keep(browser, "agent-shortcuts.png");
+    open("picture");
+    browser.shows("What the machine is told of its screen");
+    keep(browser, "agent-picture.png");
+    open("people");
+    browser.shows("What was done");
+    keep(browser, "agent-people.png");
+    open("device");
+    browser.shows("What the machine sees");
+    keep(browser, "agent-device.png");
+    open("device");
+}
