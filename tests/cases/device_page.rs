@@ -106,7 +106,7 @@ fn types(device: &Device, browser: &Browser) {
     device.record("keyboard");
     device.record("absolute");
     browser.click("//div[@class='stage']");
-    browser.keys("hello world\u{E007}");
+    browser.keys("hello world\u{E006}");
     let said = device.await_shell("cat /run/keyboard", |said| {
         said.contains("KEY_ENTER), value 0")
     });

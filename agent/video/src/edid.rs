@@ -253,10 +253,10 @@ impl Edid {
 
 fn base_block(preferred: &Mode) -> Vec<u8> {
     let mut block = HEADER.to_vec();
-    // Maker "BKL", product 1, no serial, week 1 of 2026, version 1.4.
-    block.extend([0x09, 0x6c, 1, 0, 0, 0, 0, 0, 1, 36, 1, 4]);
-    // Digital, 8 bits, HDMI-a; 52 x 29 cm; gamma 2.2; sRGB, preferred mode is native.
-    block.extend([0xa2, 52, 29, 120, 0x06]);
+    // Maker "BKL", product 1, no serial, week 1 of 2026, version 1.3: HDMI asks for that one.
+    block.extend([0x09, 0x6c, 1, 0, 0, 0, 0, 0, 1, 36, 1, 3]);
+    // Digital; 52 x 29 cm; gamma 2.2; RGB colour, sRGB, the first timing is preferred.
+    block.extend([0x80, 52, 29, 120, 0x0e]);
     // Chromaticity of sRGB.
     block.extend([0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54]);
     // Established: 640x480, 800x600 and 1024x768 at 60 Hz.
@@ -264,9 +264,9 @@ fn base_block(preferred: &Mode) -> Vec<u8> {
     block.extend([1; 16]);
     block.extend(detailed(preferred));
     block.extend(text(0xfc, "Bakelite"));
-    // Range: 24 to 76 Hz, 15 to 83 kHz, at most 150 MHz; only the range.
+    // Range: 24 to 76 Hz, 15 to 83 kHz, at most 150 MHz.
     block.extend([
-        0, 0, 0, 0xfd, 0, 24, 76, 15, 83, 15, 1, 10, 32, 32, 32, 32, 32, 32,
+        0, 0, 0, 0xfd, 0, 24, 76, 15, 83, 15, 0, 10, 32, 32, 32, 32, 32, 32,
     ]);
     block.extend(text(0xff, "1"));
     block.push(1);
@@ -275,27 +275,25 @@ fn base_block(preferred: &Mode) -> Vec<u8> {
 
 fn extension(preferred: &Mode) -> Vec<u8> {
     let fits = |mode: &&Mode| mode.clock <= preferred.clock;
-    let codes: Vec<u8> = MODES
+    let others = MODES
         .iter()
         .filter(fits)
-        .filter_map(|mode| mode.code)
-        .collect();
-    // Every HDMI screen takes 640x480 at 60 Hz.
-    let codes: Vec<u8> = codes.into_iter().chain([1]).collect();
+        .filter(|mode| mode.name != preferred.name);
+    let all = std::iter::once(preferred).chain(others.clone());
+    // The preferred one first; every HDMI screen takes 640x480 at 60 Hz.
+    let codes: Vec<u8> = all.filter_map(|mode| mode.code).chain([1]).collect();
     let count = u8::try_from(codes.len()).expect("a handful");
     let mut data = vec![0x40 | count];
     data.extend(codes);
     // HDMI, at address 1.0.0.0 (HDMI 1.4, §8.3.2).
     data.extend([0x65, 0x03, 0x0c, 0x00, 0x10, 0x00]);
+    // Video capability: range of RGB selectable, nothing overscanned (CTA-861, table 88).
+    data.extend([0xe2, 0x00, 0x4a]);
     let start = u8::try_from(4 + data.len()).expect("a handful");
-    // CTA extension, revision 3; underscan, no audio, no native modes counted.
-    let mut block = vec![2, 3, start, 0x80];
+    // CTA extension, revision 3; underscan, no audio, one native timing.
+    let mut block = vec![2, 3, start, 0x81];
     block.extend(data);
-    for mode in MODES
-        .iter()
-        .filter(fits)
-        .filter(|mode| mode.name != preferred.name)
-    {
+    for mode in others {
         if block.len() + 18 < BLOCK {
             block.extend(detailed(mode));
         }

@@ -75,6 +75,10 @@ pub fn check(bytes: &[u8]) -> Result<Checked<'_>, BadJpeg> {
         }
         match marker {
             0xc0..=0xc3 => {
+                // Precision, lines, pixels and number of components, each component after it.
+                if length < 8 {
+                    return Err(BadJpeg::Header);
+                }
                 let body = bytes.get(at + 4..at + 9).ok_or(BadJpeg::Cut)?;
                 let height = u16::from_be_bytes([body[1], body[2]]);
                 size = Some((u16::from_be_bytes([body[3], body[4]]), height));
@@ -187,6 +191,17 @@ mod tests {
         for end in 0..frame.len() {
             assert!(check(&frame[..end]).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn a_frame_header_that_is_too_short_to_be_one_is_refused() {
+        let mut short = frame();
+        let at = short
+            .windows(2)
+            .position(|pair| pair == [0xff, 0xc0])
+            .unwrap();
+        short[at + 3] = 4;
+        assert_eq!(check(&short), Err(BadJpeg::Header));
     }
 
     proptest! {

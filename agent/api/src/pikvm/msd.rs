@@ -63,8 +63,7 @@ pub async fn write(
         length: size,
         size,
     };
-    let content = content.into_data_stream();
-    let entry = app.parts.media.receive(&name, part, None, content).await;
+    let entry = crate::v1::media::receive(&app, &name, part, None, content).await;
     let entry = entry.map_err(Failure::from)?;
     app.audit(
         Some(&principal),

@@ -1,6 +1,7 @@
 //! Images and the virtual drive.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_access::Principal;
 use agent_access::audit::Action;
@@ -12,6 +13,7 @@ use axum::body::Body as Content;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::{Extension, Json};
+use futures_util::StreamExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,11 @@ use crate::app::App;
 use crate::failure::{Code, Failure, chain};
 use crate::guard::Peer;
 use crate::live::state::DriveState;
+
+/// Most bytes of a refused upload that are taken: twice a part as the page sends it.
+const DRAIN: usize = 16 * 1024 * 1024;
+/// The longest that this takes.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Images and drive.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -149,9 +156,8 @@ pub async fn upload(
             return Err(Failure::new(Code::BadRequest, text));
         }
     };
-    let content = content.into_data_stream();
     let expected = promise.sha256.as_deref();
-    let upload = app.parts.media.receive(&image, part, expected, content);
+    let upload = receive(&app, &image, part, expected, content);
     let entry = tokio::select! {
         entry = upload => entry?,
         () = principal.ended() => {
@@ -162,6 +168,37 @@ pub async fn upload(
         app.audit(Some(&principal), Some(peer), Action::ImageAdded, Some(name));
     }
     Ok(Json(entry.into()))
+}
+
+/// Takes a part. A refusal is only read by clients whose body was taken, so what is left is taken too,
+/// within bounds.
+pub async fn receive(
+    app: &App,
+    image: &ImageName,
+    part: Part,
+    expected: Option<&str>,
+    content: Content,
+) -> Result<Entry, MediaError> {
+    let mut content = content.into_data_stream();
+    let received = app
+        .parts
+        .media
+        .receive(image, part, expected, &mut content)
+        .await;
+    if received.is_err() {
+        let rest = async {
+            let mut left = DRAIN;
+            while let Some(Ok(chunk)) = content.next().await {
+                let Some(rest) = left.checked_sub(chunk.len()) else {
+                    return;
+                };
+                left = rest;
+            }
+        };
+        // One that sends no more has read the answer, or never will.
+        drop(tokio::time::timeout(DRAIN_WITHIN, rest).await);
+    }
+    received
 }
 
 /// Deletes an image.

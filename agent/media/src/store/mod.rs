@@ -179,7 +179,7 @@ impl Store {
         name: &ImageName,
         part: Part,
         expected: Option<&str>,
-        content: impl Stream<Item = Result<Bytes, E>>,
+        content: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
     ) -> Result<Entry, MediaError> {
         let io = |source| MediaError::Io {
             name: name.clone(),
@@ -187,7 +187,6 @@ impl Store {
         };
         let mut upload = self.begin(name, part)?;
         let mut left = part.length;
-        let mut content = std::pin::pin!(content);
         while let Some(Ok(chunk)) = content.next().await {
             if chunk.len() as u64 > left {
                 break;

@@ -22,7 +22,7 @@ async fn send(
         .collect();
     let name = name.parse().unwrap();
     store
-        .receive(&name, part, expected, stream::iter(chunks))
+        .receive(&name, part, expected, &mut stream::iter(chunks))
         .await
 }
 
