@@ -16,7 +16,7 @@ fn what_a_client_does_the_machine_sees() {
     let folder = folder();
     let device = Device::build_and_boot(folder.path());
     let on_boot_partition = "cat /boot/firmware/claim-code.txt";
-    device.await_shell(on_boot_partition, |said| said.contains("-"));
+    device.await_shell(on_boot_partition, |said| said.contains('-'));
     device.claim();
     device.await_shell(on_boot_partition, |said| said.contains("No such file"));
     let healthy = device.shell("systemctl --failed --no-legend --plain; journalctl -b -u bakelite-helper | grep -c Scheduled");
@@ -242,16 +242,19 @@ fn pictures(device: &Device, cookie: &str) {
     };
     for (name, expected) in [("100% Red", [254u8, 0, 0]), ("100% Blue", [0, 0, 254])] {
         control("test_pattern", pattern(name));
-        let (width, height, pixels) = snapshot();
-        assert_eq!((width, height), (1280, 720));
-        // A corner, where vivid writes no text.
-        let corner = &pixels[pixels.len() - 3..];
         // Range and matrix of the source are not converted: the colour is right, its depth is not.
-        let is_it = corner
-            .iter()
-            .zip(expected)
-            .all(|(a, b)| (*a > 180) == (b > 180) && (*a < 60) == (b < 60));
-        assert!(is_it, "{name}: {corner:?}");
+        let is_it = |corner: &[u8]| {
+            let mut channels = corner.iter().zip(expected);
+            channels.all(|(a, b)| (*a > 180) == (b > 180) && (*a < 60) == (b < 60))
+        };
+        // A frame that was being drawn may still have the pattern of before.
+        let found = (0..5).any(|_| {
+            let (width, height, pixels) = snapshot();
+            assert_eq!((width, height), (1280, 720));
+            // A corner, where vivid writes no text.
+            is_it(&pixels[pixels.len() - 3..])
+        });
+        assert!(found, "{name} is not on the picture");
     }
 
     // The stream: whole pictures that differ, because the source counts them.
@@ -337,7 +340,7 @@ fn read_parts(stream: &mut impl std::io::Read, count: usize) -> Vec<Vec<u8>> {
 
 /// An image comes over in two parts, the machine reads the same bytes, and loses it while it uses it.
 fn media(device: &Device, cookie: &str) {
-    let image: Vec<u8> = (0..3_000_000u32)
+    let image: Vec<u8> = (0..3_072_000u32)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
     let sum = content_digest::Sha256Digest::of(&image).to_string();

@@ -119,7 +119,7 @@ impl Device {
 
     /// Runs a script until it says what is awaited. Returns what it said.
     pub fn await_shell(&self, script: &str, is_it: impl Fn(&str) -> bool) -> String {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             let said = self.shell(script);
             if is_it(&said) {
@@ -190,7 +190,7 @@ impl Device {
         headers.insert("origin", origin.parse().expect("ASCII"));
         headers.insert("cookie", cookie.parse().expect("ASCII"));
         let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-        let wait = Some(Duration::from_secs(60));
+        let wait = Some(Duration::from_mins(1));
         stream.set_read_timeout(wait).expect("a plain socket");
         let connector = Some(Connector::Rustls(anybody()));
         let made = tungstenite::client_tls_with_config(request, stream, None, connector);

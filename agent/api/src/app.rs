@@ -240,7 +240,8 @@ impl App {
         let mut result = lock(&self.control).act(viewer, &name, now);
         if result.is_err() && self.is_own_seat(principal) {
             // Another connection of the same session: nobody has to be asked.
-            result = Ok(self.with_control(|control| control.seize(viewer, &name, now)));
+            self.with_control(|control| control.seize(viewer, &name, now));
+            result = Ok(());
         }
         self.show_control();
         result

@@ -40,6 +40,18 @@ pub enum MediaError {
         /// Its name.
         name: ImageName,
     },
+    /// The kernel would cut the last sector.
+    #[error(
+        "{name} has {size} bytes, which are no whole sectors of {sector}: the machine would see a cut image"
+    )]
+    Broken {
+        /// Its name.
+        name: ImageName,
+        /// Its size in bytes.
+        size: u64,
+        /// Bytes of a sector of this kind of drive.
+        sector: u64,
+    },
     /// The kernel would cut the CD.
     #[error(
         "{name} is larger than a CD can be here ({size} bytes, at most {LARGEST_CD}): insert it as a disk"
@@ -113,6 +125,17 @@ fn open(store: &Path, medium: &Medium) -> Result<File, MediaError> {
     })?;
     if !facts.is_file() || facts.size() < 512 {
         return Err(MediaError::NotAnImage { name: name() });
+    }
+    let sector = match medium.drive {
+        Drive::Cd => 2048,
+        Drive::Disk => 512,
+    };
+    if facts.size() % sector != 0 {
+        return Err(MediaError::Broken {
+            name: name(),
+            size: facts.size(),
+            sector,
+        });
     }
     if medium.drive == Drive::Cd && facts.size() > LARGEST_CD {
         return Err(MediaError::TooLargeForCd {
@@ -190,7 +213,7 @@ mod tests {
         fs_err::create_dir(path("folder")).unwrap();
         fs_err::write(path("empty"), "").unwrap();
         let large = File::create(path("large")).unwrap();
-        large.set_len(LARGEST_CD + 1).unwrap();
+        large.set_len(LARGEST_CD + 2048).unwrap();
         let try_cd = |name: &str| open(store.path(), &medium(name, Drive::Cd));
         assert!(matches!(try_cd("link"), Err(MediaError::Open { .. })));
         for name in ["folder", "empty"] {
@@ -204,6 +227,9 @@ mod tests {
         open(store.path(), &medium("large", Drive::Disk)).unwrap();
         large.set_len(LARGEST_CD).unwrap();
         try_cd("large").unwrap();
+        large.set_len(4096 + 512).unwrap();
+        assert!(matches!(try_cd("large"), Err(MediaError::Broken { .. })));
+        open(store.path(), &medium("large", Drive::Disk)).unwrap();
     }
 
     #[test]

@@ -231,17 +231,11 @@ pub async fn key(
     let key: Key = required(given.key, "key")?.parse().map_err(Failure::from)?;
     let seat = act(&app, &principal)?;
     let finishes = given.finish.as_deref().map_or(Ok(false), switch)?;
-    match given.state.as_deref().map(switch).transpose()? {
-        Some(is_down) => {
-            app.parts.input.key(seat, key, is_down);
-            if is_down && finishes {
-                app.parts.input.key(seat, key, false);
-            }
-        }
-        None => {
-            app.parts.input.key(seat, key, true);
-            app.parts.input.key(seat, key, false);
-        }
+    let state = given.state.as_deref().map(switch).transpose()?;
+    app.parts.input.key(seat, key, state.unwrap_or(true));
+    // Without a state it is a stroke; one that finishes is let go as soon as it is pressed.
+    if state.is_none() || (state == Some(true) && finishes) {
+        app.parts.input.key(seat, key, false);
     }
     Ok(Done::empty())
 }
@@ -258,12 +252,10 @@ pub async fn mouse_button(
         let pressed = app.parts.input.button(seat, number, is_down);
         pressed.map_err(|error| Failure::new(Code::BadRequest, error.to_string()))
     };
-    match given.state.as_deref().map(switch).transpose()? {
-        Some(is_down) => press(is_down)?,
-        None => {
-            press(true)?;
-            press(false)?;
-        }
+    let state = given.state.as_deref().map(switch).transpose()?;
+    press(state.unwrap_or(true))?;
+    if state.is_none() {
+        press(false)?;
     }
     Ok(Done::empty())
 }

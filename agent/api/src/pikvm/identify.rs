@@ -30,7 +30,7 @@ pub async fn identify(
         return Ok(None);
     };
     let principal = app.parts.access.by_token(&cookie, now);
-    principal.map(Some).ok_or_else(|| wrong())
+    principal.map(Some).ok_or_else(wrong)
 }
 
 /// Returns name and password of a request.

@@ -110,19 +110,21 @@ async fn talk(app: &App, principal: &Principal, viewer: Viewer, socket: &mut Web
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 };
                 app.parts.input.renew(viewer);
-                match event {
+                let is_told = match event {
                     Some(Event::Ping { is_binary: true }) => {
-                        if !send(socket, Message::Binary(vec![255].into())).await {
-                            return;
-                        }
+                        send(socket, Message::Binary(vec![255].into())).await
                     }
                     Some(Event::Ping { is_binary: false }) => {
-                        if !tell(socket, "pong", &json!({})).await {
-                            return;
-                        }
+                        tell(socket, "pong", &json!({})).await
                     }
-                    Some(event) => apply(app, principal, viewer, event),
-                    None => {}
+                    Some(event) => {
+                        apply(app, principal, viewer, event);
+                        true
+                    }
+                    None => true,
+                };
+                if !is_told {
+                    return;
                 }
             }
         }

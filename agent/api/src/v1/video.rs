@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent_access::Principal;
 use agent_access::audit::Action;
 use agent_https::HangUp;
+use agent_sys::watched::monotonic;
 use agent_video::edid::{BadEdid, Edid};
 use agent_video::hub::Watcher;
 use agent_video::meter::{Meter, Percentiles};
@@ -151,6 +152,18 @@ pub async fn snapshot(State(app): State<Arc<App>>) -> Result<Response, Failure> 
 /// Takes a picture that is new.
 pub async fn take(app: &App) -> Result<Arc<Picture>, Failure> {
     let mut watcher = app.parts.video.watch();
+    let since = monotonic();
+    let picture = async {
+        // One that was captured before the request may be on its way. Not every driver's clock is this
+        // one, so the third is taken in any case.
+        for _ in 0..2 {
+            let picture = watcher.next().await?;
+            if picture.captured >= since {
+                return Some(picture);
+            }
+        }
+        watcher.next().await
+    };
     let mut state = app.parts.video.state();
     // There is no picture to wait for when the device says so.
     let no_picture = state.wait_for(|state| {
@@ -160,7 +173,7 @@ pub async fn take(app: &App) -> Result<Arc<Picture>, Failure> {
         )
     });
     let taken = tokio::select! {
-        picture = tokio::time::timeout(PATIENCE, watcher.next()) => picture.ok().flatten(),
+        picture = tokio::time::timeout(PATIENCE, picture) => picture.ok().flatten(),
         _ = no_picture => None,
     };
     let state = app.parts.video.state().borrow().clone();
