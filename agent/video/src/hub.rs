@@ -251,7 +251,7 @@ mod tests {
         while !*hub.streaming.lock().unwrap() && !streaming.is_finished() {
             std::thread::yield_now();
         }
-        let hold = hub.hold(Duration::from_secs(60));
+        let hold = hub.hold(Duration::from_mins(1));
         assert!(!*hub.streaming.lock().unwrap());
         drop(hold);
         assert!(!hub.is_held());
