@@ -74,6 +74,7 @@ fn rooms_use_only_the_rooms_they_may() {
         ("agent/access", &["agent-device"]),
         ("agent/video", &["agent-sys"]),
         ("agent/page", &[]),
+        ("agent/power", &[]),
         ("agent/media", &["agent-device", "agent-helper"]),
         ("agent/helper", &["agent-input"]),
         ("agent/https", &[]),
@@ -87,6 +88,7 @@ fn rooms_use_only_the_rooms_they_may() {
                 "agent-input",
                 "agent-media",
                 "agent-page",
+                "agent-power",
                 "agent-sys",
                 "agent-video",
             ],
@@ -140,6 +142,7 @@ fn rooms_use_only_the_rooms_they_may() {
         "agent-video",
         "agent-media",
         "agent-page",
+        "agent-power",
         "bakelite-agent",
         "bakelite",
     ];

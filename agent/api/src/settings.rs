@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use agent_helper::Profile;
+use agent_power::MacAddress;
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = "settings.json";
@@ -18,6 +19,17 @@ pub struct Settings {
     pub quality: u8,
     /// After how many idle seconds the mouse is moved a little; 0 is never.
     pub jiggle_after: u64,
+    /// Machines that are woken over the network, by name.
+    pub machines: Vec<Machine>,
+}
+
+/// A machine that is woken over the network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its name.
+    pub name: String,
+    /// Address of its network card.
+    pub address: MacAddress,
 }
 
 impl Default for Settings {
@@ -26,6 +38,7 @@ impl Default for Settings {
             profile: Profile::default(),
             quality: 80,
             jiggle_after: 0,
+            machines: Vec::new(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::guard::Need::{Public, Role};
 use crate::pikvm::{hid, msd, socket, streamer, system};
 use crate::routes::{self, Operation as Op};
 use crate::v1::{
-    audit, device, gadget, keyboard, media, metrics, session, status, tokens, users, video,
+    audit, device, gadget, keyboard, media, metrics, session, status, tokens, users, video, wake,
 };
 use crate::{live, openapi, page};
 
@@ -112,6 +112,12 @@ fn machine() -> Vec<Op> {
             .gives::<gadget::Gadget>(),
         Op::new(PATCH, "/api/v1/gadget", Role(Operator), "Changes what the host sees on its USB port", gadget::change)
             .takes::<gadget::Change>(),
+        Op::new(GET, "/api/v1/wake", Role(Viewer), "Lists machines that are woken over the network", wake::list)
+            .gives::<Vec<wake::Machine>>(),
+        Op::new(PUT, "/api/v1/wake", Role(Operator), "Adds or changes a machine", wake::put)
+            .takes::<wake::Machine>(),
+        Op::new(DELETE, "/api/v1/wake/{name}", Role(Operator), "Removes a machine", wake::remove),
+        Op::new(POST, "/api/v1/wake/{name}", Role(Operator), "Wakes a machine", wake::wake),
         Op::new(POST, "/api/v1/device/restart", Role(Admin), "Restarts the device", device::restart),
         Op::new(POST, "/api/v1/device/power-off", Role(Admin), "Switches the device off", device::power_off),
         Op::new(GET, "/api/v1/metrics", Role(Viewer), "Answers measurements for Prometheus", metrics::read)

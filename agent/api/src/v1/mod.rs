@@ -10,5 +10,6 @@ pub mod video;
 pub mod media;
 pub mod metrics;
 pub mod device;
+pub mod wake;
 pub mod audit;
 pub mod extract;
