@@ -95,12 +95,13 @@ impl From<AccessError> for Failure {
         let code = match &error {
             AccessError::Wrong => Code::Wrong,
             AccessError::Wait { .. } => Code::Wait,
-            AccessError::Claimed | AccessError::Exists { .. } | AccessError::LastAdmin { .. } => {
-                Code::Conflict
-            }
+            AccessError::Claimed
+            | AccessError::Exists { .. }
+            | AccessError::LastAdmin { .. }
+            | AccessError::HasFactor { .. } => Code::Conflict,
             AccessError::Missing { .. } => Code::NotFound,
             AccessError::Full { .. } => Code::Full,
-            AccessError::Password(_) => Code::BadRequest,
+            AccessError::Password(_) | AccessError::Name(_) => Code::BadRequest,
             AccessError::File(_) | AccessError::Claim(_) | AccessError::Random(_) => Code::Failed,
         };
         let retry_after = match &error {

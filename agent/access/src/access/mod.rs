@@ -18,7 +18,7 @@ use crate::role::Role;
 use crate::secret::{NoRandom, Secret};
 use crate::sessions::{Principal, Session, SessionEntry, SessionId, Sessions};
 use crate::tokens::{self, Token, TokenEntry};
-use crate::users::{self, FileError, User, UserName};
+use crate::users::{self, BadUserName, FileError, User, UserName};
 
 /// Something that is not allowed or not possible.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,15 @@ pub enum AccessError {
     Full {
         /// How many there may be.
         room: usize,
+    },
+    /// The name cannot be used.
+    #[error(transparent)]
+    Name(#[from] BadUserName),
+    /// The user has a second factor already.
+    #[error("{name} has a second factor already: take it away first, which asks for the password")]
+    HasFactor {
+        /// The name.
+        name: UserName,
     },
     /// The password cannot be used.
     #[error(transparent)]
@@ -173,10 +182,7 @@ impl Access {
                 return Err(AccessError::Wrong);
             }
         }
-        let name: UserName = credentials
-            .name
-            .parse()
-            .map_err(|_bad| AccessError::Missing { what: "user name" })?;
+        let name: UserName = credentials.name.parse().map_err(AccessError::Name)?;
         let password = self.keep(credentials.password.clone()).await?;
         {
             let mut state = self.lock();
@@ -396,6 +402,10 @@ impl Access {
         now: u64,
     ) -> Result<(), AccessError> {
         let mut state = self.lock();
+        // Whoever found a page open must not put another key in the place of the owner's.
+        if factor.is_some() && state.user_mut(name)?.second_factor.is_some() {
+            return Err(AccessError::HasFactor { name: name.clone() });
+        }
         let factor = match factor {
             Some((mut factor, code)) => {
                 if !factor.take(code, now) {

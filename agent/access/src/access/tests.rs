@@ -31,6 +31,12 @@ async fn the_first_who_knows_the_code_owns_the_device_and_nobody_after() {
     let wrong = access.claim(&code, "AAAA-AAAA-AAAA", &ann, 100).await;
     assert!(matches!(wrong, Err(AccessError::Wrong)));
     assert!(!access.is_claimed());
+    let capital = credentials("Ann", "correct horse");
+    let bad = access.claim(&code, code.for_console(), &capital, 100).await;
+    assert!(
+        matches!(bad, Err(AccessError::Name(_))),
+        "told what a name is"
+    );
     let given = code.for_console().to_lowercase().replace('-', " ");
     let signed_in = access.claim(&code, &given, &ann, 100).await.unwrap();
     assert_eq!(signed_in.principal.role, Role::Admin);
@@ -85,6 +91,10 @@ async fn a_second_factor_is_asked_for_and_each_code_is_taken_once() {
     access
         .set_second_factor(&name, Some((factor.clone(), first.reveal())), 1000)
         .unwrap();
+    let other = SecondFactor::new().unwrap();
+    let code = other.code(1000).unwrap();
+    let replaced = access.set_second_factor(&name, Some((other, code.reveal())), 1000);
+    assert!(matches!(replaced, Err(AccessError::HasFactor { .. })));
     let mut given = credentials("ann", "correct horse");
     assert!(access.sign_in(&given, 1000).await.is_err(), "no code");
     given.code = Some(first.reveal().into());

@@ -326,6 +326,10 @@ pub async fn set_factor(
     Extension(principal): Extension<Principal>,
     Body(proof): Body<FactorProof>,
 ) -> Result<Json<()>, Failure> {
+    if principal.is_token {
+        let text = "a token cannot set a second factor: its user would be locked out";
+        return Err(Failure::new(Code::NotAllowed, text));
+    }
     let factor = SecondFactor::with_key(proof.key)
         .ok_or_else(|| Failure::new(Code::BadRequest, "the key is not base32 of 160 bits"))?;
     let set = Some((factor, proof.code.as_str()));
