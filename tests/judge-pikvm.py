@@ -12,6 +12,8 @@ import tempfile
 import time
 
 host, user, token, image, which = sys.argv[1:6]
+# pikvm-lib writes a log where it runs.
+os.chdir(pathlib.Path(image).parent)
 
 
 def tell(name, value):

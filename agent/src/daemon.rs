@@ -15,6 +15,7 @@ use agent_helper::gadget::Places;
 use agent_https::Server;
 use agent_media::Store;
 use agent_video::Video;
+use agent_webrtc::Exchange;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,6 +42,21 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         ClaimCode::load_or_make(&config.state)?
     };
     let server = Server::bind(config.listen, identity.tls()?, config.connections).await?;
+    // Browsers that find no UDP here take another way to the picture.
+    let webrtc = match Exchange::bind(config.listen).await {
+        Ok(exchange) => Some(exchange),
+        Err(error) => {
+            say(&format!("error: no WebRTC: {}: {error}", config.listen));
+            None
+        }
+    };
+    let server = match webrtc.clone() {
+        Some(exchange) => server.with_other(move |stream, peer| {
+            let exchange = Arc::clone(&exchange);
+            async move { exchange.serve_stream(stream, peer).await }
+        }),
+        None => server,
+    };
     say(&format!(
         "Bakelite {} on https://{host}.local",
         env!("CARGO_PKG_VERSION")
@@ -49,14 +65,17 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     if !access.is_claimed() {
         say(&format!("Claim code {}", claim.for_console()));
     }
+    let chosen = agent_api::Settings::load(&config.state);
     let (video, _resets) = Video::start(agent_video::Settings {
         device: config.video,
-        quality: agent_api::Settings::load(&config.state).quality,
+        quality: chosen.quality,
+        bitrate: chosen.bitrate,
         // The network needs a processor too.
         threads: std::thread::available_parallelism().map_or(1, |n| n.get().clamp(2, 4) - 1),
     })?;
     let app = App::new(Parts {
         video,
+        webrtc: webrtc.clone(),
         media: Store::open(&config.state.join("media"))?,
         root: "/".into(),
         audit: AuditLog::new(config.state.join("audit.jsonl")),
@@ -77,6 +96,9 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(host::show_claim_code(Arc::clone(&app)));
     tokio::spawn(host::serve_input(Arc::clone(&app)));
     tokio::spawn(host::watch(Arc::clone(&app)));
+    if let Some(exchange) = webrtc {
+        tokio::spawn(async move { exchange.serve().await });
+    }
     tokio::select! {
         () = server.serve(router) => {}
         () = keep_alive() => {}

@@ -57,7 +57,7 @@ pub enum AgentError {
 
 /// Returns everything that decides the agent's package.
 pub fn inputs(project: &Path, lock: &Lock, rust: Option<&RustTools>) -> Result<Inputs, AgentError> {
-    let mut inputs = Inputs::new("agent 4");
+    let mut inputs = Inputs::new("agent 5");
     inputs.add("the compiler", &rust.ok_or(AgentError::NoRust)?.version);
     for package in lock.toolchain.iter().chain(&lock.sysroot) {
         inputs.add(
@@ -225,6 +225,9 @@ fn environment(rust: &RustTools, timestamp: i64) -> BTreeMap<String, String> {
         ("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc"),
         ("CFLAGS_aarch64_unknown_linux_gnu", "--sysroot=/sysroot"),
         ("HOST_CC", "gcc"),
+        // Where OpenSSL's headers and libraries are, without a pkg-config for the target.
+        ("OPENSSL_INCLUDE_DIR", "/sysroot/usr/include"),
+        ("OPENSSL_LIB_DIR", "/sysroot/usr/lib/aarch64-linux-gnu"),
         ("SOURCE_DATE_EPOCH", &timestamp),
         ("LC_ALL", "C.UTF-8"),
     ]

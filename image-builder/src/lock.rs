@@ -70,6 +70,8 @@ const SYSROOT: &[&str] = &[
     "base-files",
     "libc6-dev",
     "libgcc-14-dev",
+    "libopenh264-dev",
+    "libssl-dev",
     "libturbojpeg0-dev",
 ];
 /// The machine that `bakelite boot` starts.

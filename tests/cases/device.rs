@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use bakelite_tests::bakelite::{root, tool};
-use bakelite_tests::device::{Device, hear, say};
+use bakelite_tests::device::{Device, Live, hear, say};
 use serde_json::{Value, json};
+use tungstenite::Message;
 
 fn folder() -> tempfile::TempDir {
     fs_err::create_dir_all(root().join("target/tests")).unwrap();
@@ -265,6 +266,8 @@ fn pictures(device: &Device, cookie: &str) {
         assert_eq!((decode(part).0, decode(part).1), (1280, 720));
     }
 
+    h264(device, cookie);
+
     let mut live = device.socket("/api/v1/live", cookie);
     hear(&mut live, |message| {
         message["state"]["video"]["state"] == "live"
@@ -307,6 +310,46 @@ fn pictures(device: &Device, cookie: &str) {
     // The device's own kernel finds nothing wrong with it.
     let judged = device.shell("v4l2-ctl -d /dev/video0 --get-edid=pad=0,format=raw,file=/run/edid; edid-decode --check /run/edid");
     assert!(judged.contains("EDID conformity: PASS"), "{judged}");
+}
+
+/// H.264 arrives over both sockets: first the format, then a key frame with its parameter sets.
+/// (That it can be decoded is judged by a browser in `device_page`.)
+fn h264(device: &Device, cookie: &str) {
+    let is_key = |unit: &[u8]| unit.starts_with(&[0, 0, 0, 1, 0x67]);
+    let mut socket = device.socket("/api/v1/video/h264", cookie);
+    let format = hear(&mut socket, |message| message["type"] == "format");
+    assert_eq!(
+        (&format["width"], &format["height"]),
+        (&json!(1280), &json!(720))
+    );
+    assert!(
+        format["codec"].as_str().unwrap().starts_with("avc1.42"),
+        "{format}"
+    );
+    let units: Vec<Vec<u8>> = (0..3).map(|_| binary(&mut socket)).collect();
+    assert_eq!(units[0][0], 1);
+    assert!(is_key(&units[0][5..]));
+    let time = |unit: &[u8]| u32::from_be_bytes(unit[1..5].try_into().unwrap());
+    assert!(time(&units[0]) < time(&units[2]), "the clock does not run");
+
+    let mut socket = device.socket("/api/media/ws", cookie);
+    hear(&mut socket, |message| message["event_type"] == "media");
+    let start = json!({ "event_type": "start", "event": { "type": "video", "format": "h264" } });
+    say(&mut socket, &start);
+    let unit = binary(&mut socket);
+    assert!(unit[..2] == [1, 1] && is_key(&unit[2..]));
+    let mut socket = device.socket("/api/media/ws?video=h264", cookie);
+    assert!(is_key(&binary(&mut socket)));
+}
+
+fn binary(socket: &mut Live) -> Vec<u8> {
+    loop {
+        match socket.read().unwrap() {
+            Message::Binary(bytes) => return bytes.to_vec(),
+            Message::Close(frame) => panic!("closed: {frame:?}"),
+            _ => {}
+        }
+    }
 }
 
 /// Returns width, height and pixels of a JPEG.

@@ -38,12 +38,13 @@ fn an_owner_claims_the_device_and_controls_the_machine() {
     browser.write("//input[@id='code']", code.trim());
     browser.press("Make it mine");
     browser.shows("USB connected");
-    moves(&browser);
+    moves(&browser, "VIDEO");
     browser.shows("1280 × 720");
     keep(&browser, "agent-console.png");
 
     types(&device, &browser);
     panels(&device, &browser, folder.path());
+    transports(&device, &browser);
 
     // Ended from elsewhere: the page says so within a moment, and its stream ends.
     let cookie = device.cookie("admin", "correct horse");
@@ -73,29 +74,79 @@ fn an_owner_claims_the_device_and_controls_the_machine() {
     browser.shows("USB connected");
 }
 
-/// The picture on the page changes: its pixels are read twice.
-fn moves(browser: &Browser) {
+/// Every way of the picture works, and the device knows how long it takes.
+fn transports(device: &Device, browser: &Browser) {
+    let cookie = device.cookie("admin", "correct horse");
+    let streams = || {
+        let request = device.anybody("GET", "/api/v1/video");
+        let answer = request.header("cookie", &cookie).send().unwrap();
+        answer.json::<Value>().unwrap()["streams"].clone()
+    };
+    for (name, element) in [
+        ("websocket", "CANVAS"),
+        ("mjpeg", "IMG"),
+        ("webrtc", "VIDEO"),
+    ] {
+        browser.script(&format!(
+            "const done = arguments[arguments.length - 1];
+             document.querySelector('[data-panel=picture]').click();
+             const choose = () => {{
+               const way = document.querySelector('#way');
+               if (!way) {{ setTimeout(choose, 100); return; }}
+               way.value = '{name}';
+               way.dispatchEvent(new Event('change'));
+               document.querySelector('[data-panel=picture]').click();
+               done(true);
+             }};
+             choose();"
+        ));
+        moves(browser, element);
+        let until = Instant::now() + Duration::from_mins(1);
+        loop {
+            let streams = streams();
+            let one = streams.as_array().unwrap().iter();
+            let mut of_page = one.filter(|stream| stream["transport"] == name);
+            let is_told = |stream: &Value| {
+                name == "mjpeg"
+                    || stream["shown"]["p50"]
+                        .as_u64()
+                        .is_some_and(|micros| micros > 0)
+            };
+            if of_page.any(is_told) {
+                break;
+            }
+            assert!(Instant::now() < until, "{name}: {streams}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+/// The picture on the page is in such an element and changes: its pixels are read until they differ.
+fn moves(browser: &Browser, element: &str) {
     let read = "const done = arguments[arguments.length - 1];
-        const image = document.querySelector('img.picture');
+        const image = document.querySelector('.stage .picture');
+        const width = image?.naturalWidth || image?.videoWidth || image?.width;
+        const height = image?.naturalHeight || image?.videoHeight || image?.height;
+        if (!width || !height) { done([image?.tagName, null]); return; }
         const canvas = document.createElement('canvas');
-        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-        if (!canvas.width) { done(null); return; }
+        canvas.width = width; canvas.height = height;
         const context = canvas.getContext('2d');
         context.drawImage(image, 0, 0);
         const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
         let sum = 0;
         for (let at = 0; at < pixels.length; at += 4) sum = (sum * 31 + pixels[at]) % 1000000007;
-        done(sum);";
+        done([image.tagName, sum]);";
     let mut seen = Vec::new();
     let until = Instant::now() + Duration::from_mins(1);
     while seen.len() < 3 {
-        let sum = browser.script(read);
-        if sum.is_u64() && !seen.contains(&sum) {
+        let found = browser.script(read);
+        let (tag, sum) = (&found[0], found[1].clone());
+        if tag == element && sum.is_u64() && !seen.contains(&sum) {
             seen.push(sum);
         }
         assert!(
             Instant::now() < until,
-            "the picture does not change: {seen:?}"
+            "the picture in {element} does not change: {found} {seen:?}"
         );
         std::thread::sleep(Duration::from_millis(200));
     }

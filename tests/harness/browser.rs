@@ -59,6 +59,8 @@ impl Browser {
             "--disable-gpu".into(),
             "--disable-dev-shm-usage".into(),
             "--hide-scrollbars".into(),
+            // Devices of the tests are on this machine, where browsers do not look for WebRTC.
+            "--allow-loopback-in-peer-connection".into(),
             format!("--window-size={},{}", look.width, look.height),
             format!("--user-data-dir={}", profile.path().display()),
         ];

@@ -16,6 +16,7 @@ use agent_input::held::Viewer;
 use agent_input::{Input, Leds};
 use agent_media::Store;
 use agent_video::{Video, VideoState};
+use agent_webrtc::Exchange;
 use tokio::sync::watch;
 
 use crate::failure::{Code, Failure, chain};
@@ -49,6 +50,8 @@ pub struct Parts {
     pub input: Arc<Input>,
     /// The picture.
     pub video: Video,
+    /// Where packets of WebRTC are exchanged; none if the port was taken.
+    pub webrtc: Option<Arc<Exchange>>,
     /// Images.
     pub media: Store,
     /// The helper.

@@ -5,6 +5,7 @@
 //! made from it, so no route is open by omission.
 
 pub mod settings;
+pub mod streams;
 pub mod meters;
 pub mod app;
 pub mod failure;

@@ -1,12 +1,13 @@
 //! What is measured on the way of pictures.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use agent_sys::watched::monotonic;
-use agent_video::Picture;
 use agent_video::meter::Meter;
 
 use crate::app::lock;
+use crate::streams::Streams;
 
 /// The meters.
 #[derive(Debug, Default)]
@@ -15,13 +16,14 @@ pub struct Meters {
     pub encoding: Mutex<Meter>,
     /// Capture to handed to a viewer's connection.
     pub sending: Mutex<Meter>,
+    /// The same for each viewer.
+    pub streams: Arc<Streams>,
 }
 
 impl Meters {
     /// Notes that a picture is handed to a connection.
-    pub fn sent(&self, picture: &Picture) {
-        let encoding = picture.encoded.saturating_sub(picture.captured);
-        lock(&self.encoding).add(encoding);
-        lock(&self.sending).add(monotonic().saturating_sub(picture.captured));
+    pub fn sent(&self, captured: Duration, encoded: Duration) {
+        lock(&self.encoding).add(encoded.saturating_sub(captured));
+        lock(&self.sending).add(monotonic().saturating_sub(captured));
     }
 }

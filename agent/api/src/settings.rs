@@ -17,6 +17,8 @@ pub struct Settings {
     pub profile: Profile,
     /// Quality of encoded JPEG, 1 to 100.
     pub quality: u8,
+    /// Bits a second of H.264.
+    pub bitrate: u32,
     /// After how many idle seconds the mouse is moved a little; 0 is never.
     pub jiggle_after: u64,
     /// Machines that are woken over the network, by name.
@@ -37,6 +39,7 @@ impl Default for Settings {
         Self {
             profile: Profile::default(),
             quality: 80,
+            bitrate: 5_000_000,
             jiggle_after: 0,
             machines: Vec::new(),
         }

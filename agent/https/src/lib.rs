@@ -1,8 +1,11 @@
 //! HTTPS: accepts connections, a bounded number of them, each with time limits. Every request carries
-//! the address that it came from ([`Peer`]).
+//! the address that it came from ([`Peer`]) and the one that it came to ([`Local`]). Connections that do
+//! not begin as TLS can be taken by another protocol ([`Server::with_other`]).
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// A peer that does not finish its handshake or its headers in this time is let go: it would hold
@@ -23,6 +26,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The address a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
+
+/// The address of this device that a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Local(pub SocketAddr);
+
+/// First byte of a TLS connection: the content type of a handshake (RFC 8446, §5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// Serves connections that do not begin as TLS.
+type Other =
+    Arc<dyn Fn(TcpStream, SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Ends the connection of a request at once, even while its answer waits for a slow peer.
 #[derive(Debug, Clone)]
@@ -46,11 +60,19 @@ impl HangUp {
 }
 
 /// A bound socket with the identity to answer with.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     slots: Arc<Semaphore>,
+    other: Option<Other>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -65,7 +87,21 @@ impl Server {
             listener,
             tls,
             slots: Arc::new(Semaphore::new(connections)),
+            other: None,
         })
+    }
+
+    /// Lets another protocol have the connections that do not begin as TLS. They count as others do.
+    #[must_use]
+    pub fn with_other<F>(
+        mut self,
+        serve: impl Fn(TcpStream, SocketAddr) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.other = Some(Arc::new(move |stream, peer| Box::pin(serve(stream, peer))));
+        self
     }
 
     /// Returns the address that was bound.
@@ -87,10 +123,19 @@ impl Server {
                     let (hang_up, mut hung_up) = watch::channel(false);
                     let router = router.clone().layer(Extension(Peer(address)));
                     let router = router.layer(Extension(HangUp(hang_up)));
-                    let connection = connection(stream, acceptor.clone(), router, slot);
+                    let local = stream.local_addr().map(|local| Extension(Local(local)));
+                    let router = local.map_or(router.clone(), |local| router.layer(local));
+                    let (acceptor, other) = (acceptor.clone(), self.other.clone());
+                    let serving = async move {
+                        match other {
+                            Some(other) if !is_tls(&stream).await => other(stream, address).await,
+                            _ => connection(stream, acceptor, router).await,
+                        }
+                        drop(slot);
+                    };
                     tokio::spawn(async move {
                         tokio::select! {
-                            () = connection => {}
+                            () = serving => {}
                             _ = hung_up.wait_for(|is_over| *is_over) => {}
                         }
                     });
@@ -101,12 +146,16 @@ impl Server {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    router: Router,
-    slot: OwnedSemaphorePermit,
-) {
+/// Whether a connection begins as TLS; also if it does not begin in time.
+async fn is_tls(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    match tokio::time::timeout(PATIENCE, stream.peek(&mut first)).await {
+        Ok(Ok(1)) => first[0] == TLS_HANDSHAKE,
+        _ => true,
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
     // A peer that fails or goes away is its own matter.
     if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
         let service = TowerToHyperService::new(router);
@@ -121,5 +170,4 @@ async fn connection(
                 .await,
         );
     }
-    drop(slot);
 }

@@ -2,6 +2,7 @@
 
 import { ask, get } from "./api.js";
 import { action, field, h } from "./dom.js";
+import { choose, chosen } from "./transports.js";
 
 const PROFILES = [["full", "Keyboard, both mice and a drive"], ["bios-safe", "Keyboard only, for firmware that is confused by more"], ["mac", "Keyboard, mouse and a drive, for Macs"]];
 
@@ -9,8 +10,10 @@ const sure = (question) => confirm(question) || "";
 
 const options = (pairs, chosen) => pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text));
 
+const WAYS = [["auto", "the best that works"], ["webrtc", "WebRTC: the shortest delay"], ["websocket", "H.264 over a WebSocket"], ["mjpeg", "JPEG pictures"]];
+
 /** The picture. */
-export async function picturePanel() {
+export async function picturePanel({ live, screen }) {
   const video = await get("video");
   const quality = h("input", { type: "range", min: "10", max: "100", value: String(video.quality) });
   const facts = h("dl", {});
@@ -20,8 +23,15 @@ export async function picturePanel() {
   fact("Device", video.source && `${video.source.card}, ${video.source.bus}`);
   fact("Capture to encoded", milliseconds(video.encoding));
   fact("Capture to sent", milliseconds(video.sending));
-  const parts = [facts, field("Quality of encoded pictures", quality, "Dongles that send JPEG themselves are passed on untouched."),
-    h("div", { class: "actions" }, action("Use this quality", () => ask("PATCH", "video", { quality: Number(quality.value) }).then(() => "It counts from the next picture."), { class: "primary" }),
+  for (const stream of video.streams) fact(`${stream.user}, by ${WAYS.find(([name]) => name === stream.transport)[1].split(":")[0]}`, milliseconds(stream.shown ?? stream.sending));
+  const way = h("select", { id: "way", onchange: () => {
+    choose(way.value);
+    screen.start();
+  } }, options(WAYS, chosen()));
+  const rate = h("select", {}, options([[1, "1 Mbit/s"], [2, "2 Mbit/s"], [5, "5 Mbit/s"], [10, "10 Mbit/s"], [20, "20 Mbit/s"]].map(([value, text]) => [String(value * 1e6), text]), String(video.bitrate)));
+  const save = () => ask("PATCH", "video", { quality: Number(quality.value), bitrate: Number(rate.value) }).then(() => "It counts from the next picture.");
+  const parts = [facts, field("How pictures come to this browser", way), live.mayOperate && field("Quality of JPEG pictures", quality, "Dongles that send JPEG themselves are passed on untouched."), live.mayOperate && field("Bits of H.264", rate),
+    h("div", { class: "actions" }, live.mayOperate && action("Use these", save, { class: "primary" }),
       h("a", { class: "button", href: "/api/v1/video/snapshot.jpg", download: "screen.jpg" }, "Save a picture"))];
   try {
     const edid = await get("video/edid");

@@ -44,6 +44,7 @@ pub const ASSETS: &[Asset] = assets![
     "people.js" "text/javascript; charset=utf-8",
     "screen.js" "text/javascript; charset=utf-8",
     "settings.js" "text/javascript; charset=utf-8",
+    "transports.js" "text/javascript; charset=utf-8",
 ];
 
 /// Returns the tag of all files together: it changes when one of them does (FNV-1a; not a secret, so

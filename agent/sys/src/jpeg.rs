@@ -5,6 +5,8 @@ use std::ptr::NonNull;
 
 /// 4:2:0 (`TJSAMP_420`).
 const SAMPLING: c_int = 2;
+/// `TJCS_YCbCr`.
+const YCBCR: c_int = 1;
 /// `TJPF_RGB`.
 const RGB: c_int = 0;
 /// `TJFLAG_NOREALLOC`: the output is this program's memory.
@@ -30,6 +32,40 @@ unsafe extern "C" {
         quality: c_int,
         flags: c_int,
     ) -> c_int;
+    fn tjInitDecompress() -> *mut c_void;
+    fn tjDecompressHeader3(
+        handle: *mut c_void,
+        jpeg: *const u8,
+        size: c_ulong,
+        width: *mut c_int,
+        height: *mut c_int,
+        sampling: *mut c_int,
+        colours: *mut c_int,
+    ) -> c_int;
+    fn tjDecompressToYUVPlanes(
+        handle: *mut c_void,
+        jpeg: *const u8,
+        size: c_ulong,
+        planes: *const *mut u8,
+        width: c_int,
+        strides: *const c_int,
+        height: c_int,
+        flags: c_int,
+    ) -> c_int;
+    fn tjEncodeYUVPlanes(
+        handle: *mut c_void,
+        pixels: *const u8,
+        width: c_int,
+        pitch: c_int,
+        height: c_int,
+        format: c_int,
+        planes: *const *mut u8,
+        strides: *const c_int,
+        sampling: c_int,
+        flags: c_int,
+    ) -> c_int;
+    fn tjPlaneWidth(plane: c_int, width: c_int, sampling: c_int) -> c_int;
+    fn tjPlaneHeight(plane: c_int, height: c_int, sampling: c_int) -> c_int;
     fn tjCompress2(
         handle: *mut c_void,
         pixels: *const u8,
@@ -60,9 +96,25 @@ pub struct Planes<'a> {
     pub red: (&'a [u8], u32),
 }
 
-/// The picture cannot be compressed.
+/// The picture cannot be compressed, or a compressed one cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompressError(pub String);
+
+impl Planes<'_> {
+    /// Checks that every plane has all its lines.
+    pub(crate) fn check(&self) -> Result<(), CompressError> {
+        let (width, height) = (self.width, self.height);
+        let chroma = (width.div_ceil(2), height.div_ceil(2));
+        for (plane, size) in [
+            (self.luma, (width, height)),
+            (self.blue, chroma),
+            (self.red, chroma),
+        ] {
+            check(plane.0.len(), plane.1, size.0, size.1)?;
+        }
+        Ok(())
+    }
+}
 
 /// A compressor with its memory.
 #[derive(Debug)]
@@ -87,15 +139,7 @@ impl Compressor {
 
     /// Compresses planes. Quality is 1 to 100.
     pub fn planes(&mut self, picture: &Planes<'_>, quality: u8) -> Result<&[u8], CompressError> {
-        let (width, height) = (picture.width, picture.height);
-        let chroma = (width.div_ceil(2), height.div_ceil(2));
-        for (plane, size) in [
-            (picture.luma, (width, height)),
-            (picture.blue, chroma),
-            (picture.red, chroma),
-        ] {
-            check(plane.0.len(), plane.1, size.0, size.1)?;
-        }
+        picture.check()?;
         let planes = [
             picture.luma.0.as_ptr(),
             picture.blue.0.as_ptr(),
@@ -106,7 +150,7 @@ impl Compressor {
             number(picture.blue.1)?,
             number(picture.red.1)?,
         ];
-        let (width, height) = (number(width)?, number(height)?);
+        let (width, height) = (number(picture.width)?, number(picture.height)?);
         let (mut output, mut size) = self.room(width, height);
         // SAFETY: every plane was checked to have all its lines; the output has the room that the
         // library says it needs at most, and is not reallocated.
@@ -158,6 +202,57 @@ impl Compressor {
         self.finish(result, size)
     }
 
+    /// Turns pixels of three bytes into planes of full range (4:2:0); width and height are even.
+    pub fn rgb_to_planes<'a>(
+        &mut self,
+        pixels: &[u8],
+        stride: u32,
+        (width, height): (u32, u32),
+        memory: &'a mut [Vec<u8>; 3],
+    ) -> Result<Planes<'a>, CompressError> {
+        check(pixels.len(), stride, width.saturating_mul(3), height)?;
+        if (width | height) % 2 != 0 {
+            return Err(CompressError(format!("{width}x{height} has odd sides")));
+        }
+        let sizes = [
+            (width, height),
+            (width / 2, height / 2),
+            (width / 2, height / 2),
+        ];
+        for (plane, (width, height)) in memory.iter_mut().zip(sizes) {
+            plane.resize(width as usize * height as usize, 0);
+        }
+        let planes = memory.each_mut().map(Vec::as_mut_ptr);
+        let strides = [number(width)?, number(width / 2)?, number(width / 2)?];
+        // SAFETY: the pixels were checked to have all their lines; every plane has room for all of its
+        // lines with these strides.
+        let result = unsafe {
+            tjEncodeYUVPlanes(
+                self.handle.as_ptr(),
+                pixels.as_ptr(),
+                number(width)?,
+                number(stride)?,
+                number(height)?,
+                RGB,
+                planes.as_ptr(),
+                strides.as_ptr(),
+                SAMPLING,
+                0,
+            )
+        };
+        if result != 0 {
+            return Err(last_error(self.handle));
+        }
+        let [luma, blue, red] = memory;
+        Ok(Planes {
+            width,
+            height,
+            luma: (luma, width),
+            blue: (blue, width / 2),
+            red: (red, width / 2),
+        })
+    }
+
     fn room(&mut self, width: c_int, height: c_int) -> (*mut u8, c_ulong) {
         // SAFETY: takes numbers; what it refuses is the largest number, which no vector has.
         let size = unsafe { tjBufSize(width, height, SAMPLING) };
@@ -168,11 +263,7 @@ impl Compressor {
 
     fn finish(&self, result: c_int, size: c_ulong) -> Result<&[u8], CompressError> {
         if result != 0 {
-            // SAFETY: the handle lives.
-            let text = unsafe { tjGetErrorStr2(self.handle.as_ptr()) };
-            // SAFETY: the library returns its own text, which lives as long as the handle.
-            let text = unsafe { CStr::from_ptr(text) };
-            return Err(CompressError(text.to_string_lossy().into_owned()));
+            return Err(last_error(self.handle));
         }
         let size = usize::try_from(size).unwrap_or(0);
         Ok(&self.output[..size.min(self.output.len())])
@@ -186,14 +277,162 @@ impl Drop for Compressor {
     }
 }
 
-fn check(length: usize, stride: u32, width: u32, height: u32) -> Result<(), CompressError> {
+/// A decompressor with its memory.
+#[derive(Debug)]
+pub struct Decompressor {
+    handle: NonNull<c_void>,
+    planes: [Vec<u8>; 3],
+}
+
+/// The largest picture that is decompressed, in pixels: 4K.
+const MOST_PIXELS: usize = 4096 * 2304;
+
+// SAFETY: the handle is used through `&mut` only, from one thread at a time.
+unsafe impl Send for Decompressor {}
+
+impl Decompressor {
+    /// Makes a decompressor.
+    pub fn new() -> Option<Self> {
+        // SAFETY: takes nothing; a null pointer is caught.
+        let handle = NonNull::new(unsafe { tjInitDecompress() })?;
+        let planes = Default::default();
+        Some(Self { handle, planes })
+    }
+
+    /// Decompresses a JPEG into planes of full range (4:2:0), whatever its own sampling. Its sides must
+    /// be even.
+    pub fn planes(&mut self, jpeg: &[u8]) -> Result<Planes<'_>, CompressError> {
+        let (mut width, mut height, mut sampling, mut colours) = (0, 0, 0, 0);
+        let length = jpeg.len() as c_ulong;
+        // SAFETY: the bytes live throughout the call, and so do the numbers.
+        let result = unsafe {
+            tjDecompressHeader3(
+                self.handle.as_ptr(),
+                jpeg.as_ptr(),
+                length,
+                &raw mut width,
+                &raw mut height,
+                &raw mut sampling,
+                &raw mut colours,
+            )
+        };
+        if result != 0 {
+            return Err(last_error(self.handle));
+        }
+        let pixels = usize::try_from(i64::from(width) * i64::from(height)).unwrap_or(usize::MAX);
+        if colours != YCBCR || pixels > MOST_PIXELS || (width | height) % 2 != 0 {
+            let text = format!("a JPEG of {width}x{height} with colour space {colours}");
+            return Err(CompressError(text));
+        }
+        let mut sizes = [(0, 0); 3];
+        for (plane, size) in (0..).zip(&mut sizes) {
+            // SAFETY: takes numbers.
+            let wide = unsafe { tjPlaneWidth(plane, width, sampling) };
+            // SAFETY: takes numbers.
+            let high = unsafe { tjPlaneHeight(plane, height, sampling) };
+            let refused = |_| CompressError(format!("sampling {sampling} is not known"));
+            *size = (
+                usize::try_from(wide).map_err(refused)?,
+                usize::try_from(high).map_err(refused)?,
+            );
+        }
+        for (plane, (wide, high)) in self.planes.iter_mut().zip(sizes) {
+            plane.resize(wide * high, 0);
+        }
+        let planes = self.planes.each_mut().map(Vec::as_mut_ptr);
+        let strides = sizes.map(|(wide, _)| c_int::try_from(wide).unwrap_or(0));
+        // SAFETY: every plane has the size that the library says it needs, with these strides.
+        let result = unsafe {
+            tjDecompressToYUVPlanes(
+                self.handle.as_ptr(),
+                jpeg.as_ptr(),
+                length,
+                planes.as_ptr(),
+                width,
+                strides.as_ptr(),
+                height,
+                FAST_DCT,
+            )
+        };
+        if result != 0 {
+            return Err(last_error(self.handle));
+        }
+        let even = |side: c_int| usize::try_from(side).unwrap_or(0);
+        let (width, height) = (even(width), even(height));
+        for (plane, size) in self.planes[1..].iter_mut().zip(&sizes[1..]) {
+            halve(plane, *size, (width / 2, height / 2))
+                .ok_or_else(|| CompressError(format!("sampling {sampling} is not known")))?;
+        }
+        let [luma, blue, red] = &self.planes;
+        let narrow = |side: usize| u32::try_from(side).unwrap_or(0);
+        let planes = Planes {
+            width: narrow(width),
+            height: narrow(height),
+            luma: (luma, narrow(sizes[0].0)),
+            blue: (blue, narrow(width / 2)),
+            red: (red, narrow(width / 2)),
+        };
+        planes.check()?;
+        Ok(planes)
+    }
+}
+
+impl Drop for Decompressor {
+    fn drop(&mut self) {
+        // SAFETY: made by `tjInitDecompress`, and not used after this.
+        unsafe { tjDestroy(self.handle.as_ptr()) };
+    }
+}
+
+/// Brings a plane to the wanted size in place, by the mean of the samples. Nothing if the sizes are no
+/// multiples of each other.
+fn halve(plane: &mut [u8], (wide, high): (usize, usize), wanted: (usize, usize)) -> Option<()> {
+    let (across, down) = (wide.checked_div(wanted.0)?, high.checked_div(wanted.1)?);
+    if across * wanted.0 != wide || down * wanted.1 != high || across == 0 || down == 0 {
+        return None;
+    }
+    if (across, down) == (1, 1) {
+        return Some(());
+    }
+    let count = across * down;
+    for line in 0..wanted.1 {
+        for column in 0..wanted.0 {
+            let mut sum = count / 2;
+            for y in 0..down {
+                let from = (line * down + y) * wide + column * across;
+                sum += plane[from..from + across]
+                    .iter()
+                    .map(|s| usize::from(*s))
+                    .sum::<usize>();
+            }
+            // The target lies before all that is read later.
+            plane[line * wanted.0 + column] = u8::try_from(sum / count).unwrap_or(u8::MAX);
+        }
+    }
+    Some(())
+}
+
+fn last_error(handle: NonNull<c_void>) -> CompressError {
+    // SAFETY: the handle lives.
+    let text = unsafe { tjGetErrorStr2(handle.as_ptr()) };
+    // SAFETY: the library returns its own text, which lives as long as the handle.
+    let text = unsafe { CStr::from_ptr(text) };
+    CompressError(text.to_string_lossy().into_owned())
+}
+
+pub(crate) fn check(
+    length: usize,
+    stride: u32,
+    width: u32,
+    height: u32,
+) -> Result<(), CompressError> {
     let last = u64::from(stride) * u64::from(height.saturating_sub(1)) + u64::from(width);
     let is_whole = width > 0 && height > 0 && stride >= width && last <= length as u64;
     let error = || CompressError(format!("{length} bytes are no {width}x{height} picture"));
     is_whole.then_some(()).ok_or_else(error)
 }
 
-fn number(number: u32) -> Result<c_int, CompressError> {
+pub(crate) fn number(number: u32) -> Result<c_int, CompressError> {
     c_int::try_from(number).map_err(|error| CompressError(error.to_string()))
 }
 
@@ -226,5 +465,48 @@ mod tests {
         assert!(compressor.rgb(&pixels, 192, 64, 2, 80).is_ok());
         assert!(compressor.rgb(&pixels, 192, 64, 3, 80).is_err());
         assert!(compressor.rgb(&pixels, 191, 64, 2, 80).is_err());
+    }
+
+    #[test]
+    fn a_jpeg_of_any_sampling_becomes_planes_again() {
+        let mut compressor = Compressor::new().unwrap();
+        let (luma, chroma) = (vec![100; 64 * 32], vec![140; 32 * 16]);
+        let picture = Planes {
+            width: 64,
+            height: 32,
+            luma: (&luma, 64),
+            blue: (&chroma, 32),
+            red: (&chroma, 32),
+        };
+        let jpeg = compressor.planes(&picture, 95).unwrap().to_vec();
+        let mut decompressor = Decompressor::new().unwrap();
+        let again = decompressor.planes(&jpeg).unwrap();
+        assert!(again.luma.0.iter().all(|sample| sample.abs_diff(100) < 3));
+        assert!(
+            again.red.0[..32 * 16]
+                .iter()
+                .all(|sample| sample.abs_diff(140) < 3)
+        );
+        assert!(decompressor.planes(&jpeg[..20]).is_err());
+        let mut plane = vec![0, 10, 20, 30, 40, 50, 60, 70];
+        halve(&mut plane, (4, 2), (2, 1)).unwrap();
+        assert_eq!(plane[..2], [25, 45]);
+        let mut plane = vec![0, 10, 20, 30];
+        halve(&mut plane, (2, 2), (2, 1)).unwrap();
+        assert_eq!(plane[..2], [10, 20]);
+        assert!(halve(&mut plane, (3, 1), (2, 1)).is_none());
+    }
+
+    #[test]
+    fn red_pixels_become_the_planes_of_red() {
+        let mut compressor = Compressor::new().unwrap();
+        let pixels: Vec<u8> = [255, 0, 0].repeat(32 * 16);
+        let mut memory = Default::default();
+        let planes = compressor
+            .rgb_to_planes(&pixels, 96, (32, 16), &mut memory)
+            .unwrap();
+        // ITU-T T.871, §7.
+        let sample = (planes.luma.0[0], planes.blue.0[0], planes.red.0[0]);
+        assert_eq!(sample, (76, 85, 255));
     }
 }

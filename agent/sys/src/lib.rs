@@ -8,4 +8,5 @@
 
 pub mod watched;
 pub mod v4l2;
+pub mod h264;
 pub mod jpeg;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use agent_sys::v4l2::{Device, Filled, Format, NoTimings, Stream, Timings};
@@ -11,14 +11,15 @@ use agent_sys::watched::monotonic;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::encode::{Encoders, Frame};
-use crate::hub::{Hub, Picture};
+use crate::encode::{Content, Encoders, Frame};
+use crate::encode_h264::UnitEncoder;
+use crate::hub::{Hub, Kind, Picture};
 use crate::jpeg;
 use crate::source::{self, Source};
 use crate::state::VideoState;
 
-/// Buffers: one is filled, one waits, one or two are encoded.
-const BUFFERS: u32 = 5;
+/// Buffers: one is filled, one waits, the others are encoded.
+const BUFFERS: u32 = 6;
 /// How often the signal is looked at, beside the device's own events.
 const LOOK: Duration = Duration::from_secs(1);
 /// A device that is silent for so long has stalled. The slowest sources give five frames a second.
@@ -38,6 +39,7 @@ pub(crate) struct Capture {
     pub(crate) state: watch::Sender<VideoState>,
     pub(crate) device: Option<PathBuf>,
     pub(crate) quality: Arc<AtomicU8>,
+    pub(crate) bitrate: Arc<AtomicU32>,
     pub(crate) threads: usize,
     /// Takes the bus address of a dongle that only a reset of its port can wake.
     pub(crate) resets: mpsc::Sender<String>,
@@ -128,6 +130,8 @@ impl Capture {
             return Ended::Failed;
         };
         let encoders = Encoders::start(self.threads, &self.hub, &self.quality);
+        // Its thread is not there before somebody needs it: an encoder has some megabytes.
+        let mut units = None;
         let (mut last_frame, mut last_look) = (Instant::now(), Instant::now());
         let mut watched = Instant::now();
         loop {
@@ -154,7 +158,7 @@ impl Capture {
                     Ok(Some(filled)) => {
                         last_frame = Instant::now();
                         self.failures = 0;
-                        self.take(filled, format, &encoders);
+                        self.take(filled, format, &encoders, &mut units);
                     }
                     Ok(None) => {}
                     Err(_) => return Ended::Failed,
@@ -196,43 +200,58 @@ impl Capture {
         }
     }
 
-    fn take(&mut self, filled: Filled, format: Format, encoders: &Encoders) {
+    fn take(
+        &mut self,
+        filled: Filled,
+        mut format: Format,
+        encoders: &Encoders,
+        units: &mut Option<UnitEncoder>,
+    ) {
         self.frames += 1;
         let number = self.frames;
         if filled.is_damaged {
             return;
         }
-        let format = if source::is_jpeg(&format) {
+        let captured = filled.captured;
+        let content = if source::is_jpeg(&format) {
             let Ok(frame) = jpeg::check(filled.bytes()) else {
                 return;
             };
-            let jpeg = if frame.is_whole() {
+            (format.width, format.height) = (frame.width.into(), frame.height.into());
+            Content::Jpeg(if frame.is_whole() {
                 Bytes::copy_from_slice(frame.bytes)
             } else {
                 frame.to_whole().into()
-            };
-            let (width, height) = (frame.width.into(), frame.height.into());
-            self.hub.publish(Picture {
-                jpeg,
-                width,
-                height,
-                number,
-                captured: filled.captured,
-                encoded: monotonic(),
-            });
-            Format {
-                width,
-                height,
-                ..format
-            }
+            })
         } else {
-            encoders.encode(Frame {
-                filled,
-                format,
-                number,
-            });
-            format
+            Content::Raw(filled)
         };
+        let frame = Arc::new(Frame {
+            content,
+            format,
+            number,
+            captured,
+        });
+        if self.hub.wants(Kind::Units) {
+            let start = || UnitEncoder::start(&self.hub, &self.bitrate, self.threads);
+            units.get_or_insert_with(start).encode(Arc::clone(&frame));
+        } else {
+            *units = None;
+        }
+        match &frame.content {
+            Content::Jpeg(jpeg) => self.hub.publish(Picture {
+                jpeg: jpeg.clone(),
+                width: format.width,
+                height: format.height,
+                number,
+                captured,
+                encoded: monotonic(),
+            }),
+            Content::Raw(_) if self.hub.wants(Kind::Pictures) => {
+                encoders.encode(frame);
+            }
+            Content::Raw(_) => {}
+        }
         self.show(VideoState::Live {
             width: format.width,
             height: format.height,

@@ -1,9 +1,10 @@
-//! Encodes raw frames on threads of its own. A frame that finds all of them busy is left out.
+//! Encodes raw frames as JPEG on threads of its own. A frame that finds all of them busy is left out.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use agent_sys::jpeg::Compressor;
 use agent_sys::v4l2::{Filled, Format};
@@ -16,18 +17,29 @@ use crate::planar::{self, Memory};
 /// A frame to encode.
 #[derive(Debug)]
 pub struct Frame {
-    /// The frame in its buffer.
-    pub filled: Filled,
+    /// What it shows.
+    pub content: Content,
     /// How it looks.
     pub format: Format,
     /// Its number.
     pub number: u64,
+    /// Captured, by the monotonic clock.
+    pub captured: Duration,
+}
+
+/// What a frame shows.
+#[derive(Debug)]
+pub enum Content {
+    /// Pixels in the driver's buffer.
+    Raw(Filled),
+    /// A whole JPEG.
+    Jpeg(Bytes),
 }
 
 /// The threads. They end when this is dropped.
 #[derive(Debug)]
 pub struct Encoders {
-    jobs: Option<SyncSender<Frame>>,
+    jobs: Option<SyncSender<Arc<Frame>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -52,7 +64,7 @@ impl Encoders {
     }
 
     /// Has a frame encoded. Returns whether a thread was free for it.
-    pub fn encode(&self, frame: Frame) -> bool {
+    pub fn encode(&self, frame: Arc<Frame>) -> bool {
         let jobs = self.jobs.as_ref().expect("taken only by drop");
         match jobs.try_send(frame) {
             Ok(()) => true,
@@ -70,20 +82,19 @@ impl Drop for Encoders {
     }
 }
 
-fn work(frames: &Mutex<Receiver<Frame>>, hub: &Hub, quality: &AtomicU8) {
+fn work(frames: &Mutex<Receiver<Arc<Frame>>>, hub: &Hub, quality: &AtomicU8) {
     let Some(mut compressor) = Compressor::new() else {
         return;
     };
     let mut memory = Memory::default();
     loop {
         let frame = frames.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Frame {
-            filled,
-            format,
-            number,
-        }) = frame
-        else {
+        let Ok(frame) = frame else {
             return;
+        };
+        let (format, number) = (frame.format, frame.number);
+        let Content::Raw(filled) = &frame.content else {
+            continue;
         };
         let quality = quality.load(Ordering::Relaxed);
         let jpeg = if &format.pixels.0 == b"RGB3" {
@@ -95,7 +106,7 @@ fn work(frames: &Mutex<Receiver<Frame>>, hub: &Hub, quality: &AtomicU8) {
             };
             compressor.planes(&planes, quality)
         };
-        let captured = filled.captured;
+        let captured = frame.captured;
         if let Ok(jpeg) = jpeg {
             hub.publish(Picture {
                 jpeg: Bytes::copy_from_slice(jpeg),

@@ -1,11 +1,14 @@
-//! Pictures for any number of viewers: each gets the newest when it can take one.
+//! Pictures for any number of viewers: each gets the newest when it can take one. H.264 goes beside
+//! them ([`crate::units`]).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+
+use crate::units::{Unit, UnitWatcher, Units};
 
 /// A picture, encoded once.
 #[derive(Debug)]
@@ -24,11 +27,69 @@ pub struct Picture {
     pub encoded: Duration,
 }
 
+/// What a viewer watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Whole pictures.
+    Pictures,
+    /// H.264.
+    Units,
+}
+
+/// How many watch.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Viewers {
+    pictures: usize,
+    units: usize,
+}
+
+impl Viewers {
+    fn all(self) -> usize {
+        self.pictures + self.units
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Pictures => &mut self.pictures,
+            Kind::Units => &mut self.units,
+        }
+    }
+}
+
+/// A viewer's place. While it lives, the capture runs.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    hub: Arc<Hub>,
+    kind: Kind,
+}
+
+impl Seat {
+    /// Takes a place.
+    pub(crate) fn take(hub: &Arc<Hub>, kind: Kind) -> Self {
+        *hub.seats().of(kind) += 1;
+        hub.came.notify_all();
+        let hub = Arc::clone(hub);
+        Self { hub, kind }
+    }
+
+    /// Returns the hub.
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        *self.hub.seats().of(self.kind) -= 1;
+    }
+}
+
 /// Between the capture and its viewers.
 #[derive(Debug)]
 pub struct Hub {
     latest: watch::Sender<Option<Arc<Picture>>>,
-    viewers: Mutex<usize>,
+    pub(crate) units: Units,
+    viewers: Mutex<Viewers>,
     came: Condvar,
     ended: AtomicBool,
     published: AtomicU64,
@@ -48,7 +109,7 @@ pub(crate) struct Streaming<'a>(&'a Hub);
 /// One that watches. While it lives, the capture runs.
 #[derive(Debug)]
 pub struct Watcher {
-    hub: Arc<Hub>,
+    _seat: Seat,
     latest: watch::Receiver<Option<Arc<Picture>>>,
 }
 
@@ -56,7 +117,8 @@ impl Default for Hub {
     fn default() -> Self {
         Self {
             latest: watch::Sender::new(None),
-            viewers: Mutex::new(0),
+            units: Units::default(),
+            viewers: Mutex::default(),
             came: Condvar::new(),
             ended: AtomicBool::new(false),
             published: AtomicU64::new(0),
@@ -72,17 +134,29 @@ impl Hub {
     pub fn watch(self: &Arc<Self>) -> Watcher {
         let mut latest = self.latest.subscribe();
         latest.mark_unchanged();
-        *self.viewers.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.came.notify_all();
         Watcher {
-            hub: Arc::clone(self),
+            _seat: Seat::take(self, Kind::Pictures),
             latest,
         }
     }
 
+    /// Lets one watch H.264 from now on.
+    pub fn watch_units(self: &Arc<Self>) -> UnitWatcher {
+        UnitWatcher::new(self)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Viewers> {
+        self.viewers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns how many watch.
     pub fn viewers(&self) -> usize {
-        *self.viewers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seats().all()
+    }
+
+    /// Whether somebody watches this.
+    pub(crate) fn wants(&self, kind: Kind) -> bool {
+        *self.seats().of(kind) > 0
     }
 
     /// Returns the last picture, however old it is.
@@ -107,6 +181,11 @@ impl Hub {
             }
             is_newer
         });
+    }
+
+    /// Publishes an access unit of H.264.
+    pub fn publish_unit(&self, unit: Unit) {
+        self.units.publish(unit);
     }
 
     /// Stops the stream and waits, for at most so long, until it has stopped. It goes on when the hold
@@ -140,25 +219,23 @@ impl Hub {
 
     /// Waits until somebody watches. Returns false when the hub has ended.
     pub fn wait_for_viewers(&self) -> bool {
-        let viewers = self.viewers.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = |viewers: &mut usize| *viewers == 0 && !self.ended();
-        drop(self.came.wait_while(viewers, waiting));
+        let waiting = |viewers: &mut Viewers| viewers.all() == 0 && !self.ended();
+        drop(self.came.wait_while(self.seats(), waiting));
         !self.ended()
     }
 
     /// Waits for so long, or until the hub ends. For pauses of the capture.
     pub fn pause(&self, limit: Duration) {
-        let viewers = self.viewers.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(
-            self.came
-                .wait_timeout_while(viewers, limit, |_| !self.ended()),
-        );
+        let waited = self
+            .came
+            .wait_timeout_while(self.seats(), limit, |_| !self.ended());
+        drop(waited);
     }
 
     /// Ends the capture.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        drop(self.viewers.lock());
+        drop(self.seats());
         self.came.notify_all();
     }
 
@@ -194,16 +271,6 @@ impl Watcher {
                 return Some(picture);
             }
         }
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        *self
-            .hub
-            .viewers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= 1;
     }
 }
 

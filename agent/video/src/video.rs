@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +15,10 @@ use crate::edid::{BadEdid, Edid};
 use crate::hub::{Hub, Picture, Watcher};
 use crate::source;
 use crate::state::VideoState;
+use crate::units::UnitWatcher;
 
+/// Bits a second of H.264, the least and the most.
+pub const BITRATES: (u32, u32) = (100_000, 50_000_000);
 /// The longest that stopping the stream takes.
 const HOLD: Duration = Duration::from_secs(3);
 
@@ -26,6 +29,8 @@ pub struct Settings {
     pub device: Option<PathBuf>,
     /// Quality of encoded JPEG, 1 to 100.
     pub quality: u8,
+    /// Bits a second of H.264.
+    pub bitrate: u32,
     /// Threads that encode.
     pub threads: usize,
 }
@@ -36,6 +41,7 @@ pub struct Video {
     hub: Arc<Hub>,
     state: watch::Sender<VideoState>,
     quality: Arc<AtomicU8>,
+    bitrate: Arc<AtomicU32>,
     device: Option<PathBuf>,
     thread: Option<JoinHandle<()>>,
 }
@@ -69,12 +75,14 @@ impl Video {
     pub fn start(settings: Settings) -> std::io::Result<(Self, mpsc::Receiver<String>)> {
         let (hub, state) = (Arc::new(Hub::default()), watch::Sender::default());
         let quality = Arc::new(AtomicU8::new(settings.quality));
+        let bitrate = Arc::new(AtomicU32::new(settings.bitrate));
         let (resets, reset) = mpsc::channel(1);
         let capture = Capture {
             hub: Arc::clone(&hub),
             state: state.clone(),
             device: settings.device.clone(),
             quality: Arc::clone(&quality),
+            bitrate: Arc::clone(&bitrate),
             threads: settings.threads,
             resets,
             frames: 0,
@@ -86,6 +94,7 @@ impl Video {
             hub,
             state,
             quality,
+            bitrate,
             device: settings.device,
         };
         Ok((video, reset))
@@ -99,6 +108,27 @@ impl Video {
     /// Watches: pictures come for as long as the watcher lives.
     pub fn watch(&self) -> Watcher {
         self.hub.watch()
+    }
+
+    /// Watches as H.264: units come for as long as the watcher lives.
+    pub fn watch_units(&self) -> UnitWatcher {
+        self.hub.watch_units()
+    }
+
+    /// Returns how many access units of H.264 were made since the start.
+    pub fn units(&self) -> u64 {
+        self.hub.units.published()
+    }
+
+    /// Returns the bits a second of H.264.
+    pub fn bitrate(&self) -> u32 {
+        self.bitrate.load(Ordering::Relaxed)
+    }
+
+    /// Sets the bits a second of H.264. It counts from the next frame.
+    pub fn set_bitrate(&self, bitrate: u32) {
+        let kept = bitrate.clamp(BITRATES.0, BITRATES.1);
+        self.bitrate.store(kept, Ordering::Relaxed);
     }
 
     /// Returns how many watch.

@@ -52,6 +52,13 @@ pub enum FromViewer {
     Alive {},
     /// The page lost the focus: all goes up.
     LetGo {},
+    /// The page has shown a picture of a stream.
+    Shown {
+        /// Number of the stream.
+        stream: u64,
+        /// Time of capture that the picture carries, in ticks of 90 kHz.
+        captured: u32,
+    },
     /// The viewer asks for control.
     RequestControl {},
     /// The viewer hands control to one who asked.

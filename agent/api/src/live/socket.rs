@@ -118,6 +118,11 @@ fn take(seat: &Seat<'_>, message: &Message) -> Result<(), Failure> {
         Message::Binary(_) => return Err(Failure::new(Code::BadRequest, "messages are text")),
         Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
     };
+    if let FromViewer::Shown { stream, captured } = message {
+        let streams = &seat.app.meters.streams;
+        streams.shown(seat.principal, stream, captured);
+        return Ok(());
+    }
     if seat.principal.role < Role::Operator {
         let text = format!("{} may look, not touch", seat.principal.user);
         return Err(Failure::new(Code::NotAllowed, text));
@@ -172,6 +177,8 @@ fn apply(seat: &Seat<'_>, message: &FromViewer) -> Result<(), Failure> {
             app.act(viewer, principal)?;
             input.wheel(viewer, *steps, *pan);
         }
+        // Taken before the role was looked at.
+        FromViewer::Shown { .. } => {}
         FromViewer::RequestControl {}
         | FromViewer::HandOver { .. }
         | FromViewer::Refuse { .. }

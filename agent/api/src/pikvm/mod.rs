@@ -9,4 +9,5 @@ pub mod system;
 pub mod hid;
 pub mod msd;
 pub mod streamer;
+pub mod media;
 pub mod socket;

@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::guard::Need::{Public, Role};
-use crate::pikvm::{hid, msd, socket, streamer, system};
+use crate::pikvm::{hid, media as pikvm_media, msd, socket, streamer, system};
 use crate::routes::{self, Operation as Op};
 use crate::v1::{
-    audit, device, gadget, keyboard, media, metrics, session, status, tokens, users, video, wake,
+    audit, device, gadget, keyboard, media, metrics, session, status, streams, tokens, users,
+    video, wake,
 };
 use crate::{live, openapi, page};
 
@@ -142,7 +143,7 @@ fn drive() -> Vec<Op> {
 #[rustfmt::skip]
 fn picture() -> Vec<Op> {
     vec![
-        Op::new(GET, "/stream", Role(Viewer), "Streams pictures as an image that moves (multipart/x-mixed-replace)", video::stream)
+        Op::new(GET, "/stream", Role(Viewer), "Streams pictures as an image that moves (multipart/x-mixed-replace)", streams::mjpeg)
             .gives_bytes("multipart/x-mixed-replace"),
         Op::new(GET, "/api/v1/video", Role(Viewer), "Answers how it stands with the picture", video::read)
             .gives::<video::Video>(),
@@ -150,6 +151,9 @@ fn picture() -> Vec<Op> {
             .takes::<video::Change>(),
         Op::new(GET, "/api/v1/video/snapshot.jpg", Role(Viewer), "Answers one picture", video::snapshot)
             .gives_bytes("image/jpeg"),
+        Op::new(GET, "/api/v1/video/h264", Role(Viewer), "Streams H.264 (WebSocket)", streams::websocket),
+        Op::new(POST, "/api/v1/video/webrtc", Role(Viewer), "Answers an offer of WebRTC", streams::webrtc)
+            .takes::<streams::Offer>().gives::<streams::Answer>(),
         Op::new(GET, "/api/v1/video/edid", Role(Viewer), "Answers what the host is told of its screen", video::edid)
             .gives::<video::EdidEntry>(),
         Op::new(PUT, "/api/v1/video/edid", Role(Operator), "Sets what the host is told of its screen", video::set_edid)
@@ -199,7 +203,9 @@ fn clients() -> Vec<Op> {
         op!(get("/api/streamer", "PiKVM: answers how the picture is"), streamer::read),
         op!(post("/api/streamer/set_params", "PiKVM: sets the quality"), streamer::set),
         op!(get("/api/streamer/snapshot", "PiKVM: answers one picture"), streamer::snapshot),
-        op!(get("/streamer/stream", "PiKVM: streams pictures"), video::stream),
+        op!(get("/streamer/stream", "PiKVM: streams pictures"), streams::mjpeg),
+        op!(get("/api/media", "PiKVM: answers which streams there are"), pikvm_media::read),
+        op!(get("/api/media/ws", "PiKVM: streams H.264 (WebSocket)"), pikvm_media::open),
         op!(get("/api/ws", "PiKVM: opens its socket (WebSocket)"), socket::open),
         op!(get("/api/export/prometheus/metrics", "PiKVM: answers measurements for Prometheus"), metrics::read),
     ]

@@ -17,6 +17,7 @@ fn no_video() -> agent_video::Video {
     let settings = agent_video::Settings {
         device: Some("/nowhere".into()),
         quality: 80,
+        bitrate: 1_000_000,
         threads: 1,
     };
     agent_video::Video::start(settings).unwrap().0
@@ -33,6 +34,7 @@ fn app(folder: &Path) -> Arc<App> {
         input: Arc::default(),
         passwords_for_clients: false,
         video: no_video(),
+        webrtc: None,
         media: agent_media::Store::open(folder).unwrap(),
         helper: agent_helper::Client::new("/nowhere"),
         places: agent_helper::gadget::Places::default(),

@@ -50,6 +50,12 @@ fn text(app: &App) -> String {
         video.published(),
     );
     value(
+        "video_units_total",
+        "counter",
+        "Access units of H.264 made.",
+        video.units(),
+    );
+    value(
         "usb_configured",
         "gauge",
         "Whether the host uses the USB gadget.",
@@ -76,6 +82,21 @@ fn text(app: &App) -> String {
         for (quantile, micros) in [("0.5", percentiles.p50), ("0.95", percentiles.p95)] {
             let seconds = micros as f64 / 1e6;
             let _written = writeln!(text, "{name}{{quantile=\"{quantile}\"}} {seconds}");
+        }
+    }
+    let streams = app.meters.streams.list();
+    for leg in ["sent", "shown"] {
+        let name = format!("bakelite_stream_{leg}_seconds");
+        let _written = writeln!(
+            text,
+            "# HELP {name} From capture until a viewer's picture was {leg}.\n# TYPE {name} summary"
+        );
+        for stream in &streams {
+            for (quantile, micros) in stream.quantiles(leg) {
+                let (labels, seconds) = (stream.labels(), micros as f64 / 1e6);
+                let _written =
+                    writeln!(text, "{name}{{{labels},quantile=\"{quantile}\"}} {seconds}");
+            }
         }
     }
     text

@@ -7,6 +7,7 @@ pub mod tokens;
 pub mod keyboard;
 pub mod gadget;
 pub mod video;
+pub mod streams;
 pub mod media;
 pub mod metrics;
 pub mod device;

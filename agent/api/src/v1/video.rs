@@ -1,25 +1,19 @@
-//! The picture: how it stands, single pictures, streams, and the EDID.
+//! The picture: how it stands, single pictures, and the EDID.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_access::Principal;
 use agent_access::audit::Action;
-use agent_https::HangUp;
 use agent_sys::watched::monotonic;
 use agent_video::edid::{BadEdid, Edid};
-use agent_video::hub::Watcher;
 use agent_video::meter::{Meter, Percentiles};
-use agent_video::video::EdidError;
+use agent_video::video::{BITRATES, EdidError};
 use agent_video::{Picture, VideoState};
-use axum::body::{Body as Bytes, Bytes as Chunk};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use futures_util::stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +21,10 @@ use super::extract::Body;
 use crate::app::App;
 use crate::failure::{Code, Failure, chain};
 use crate::guard::Peer;
+use crate::streams::StreamEntry;
 
 /// How long a single picture may take when nothing ran before.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between the parts of a stream (RFC 2046, §5.1.1).
-const BOUNDARY: &str = "bakelite-picture";
-
 /// How it stands with the picture.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -50,14 +42,20 @@ pub struct Video {
     viewers: usize,
     /// Pictures made since the start.
     pictures: u64,
+    /// Access units of H.264 made since the start.
+    units: u64,
     /// Quality of encoded JPEG, 1 to 100.
     quality: u8,
+    /// Bits a second of H.264.
+    bitrate: u32,
     /// Capture to encoded, in microseconds.
     #[schemars(with = "Option<std::collections::BTreeMap<String, u64>>")]
     encoding: Option<Percentiles>,
     /// Capture to handed to the connection, over all viewers, in microseconds.
     #[schemars(with = "Option<std::collections::BTreeMap<String, u64>>")]
     sending: Option<Percentiles>,
+    /// The streams that run, one for each viewer.
+    streams: Vec<StreamEntry>,
 }
 
 /// What changes. What is absent stays.
@@ -66,6 +64,8 @@ pub struct Video {
 pub struct Change {
     /// Quality of encoded JPEG, 1 to 100.
     quality: Option<u8>,
+    /// Bits a second of H.264, 100000 to 50000000.
+    bitrate: Option<u32>,
 }
 
 /// What the device tells the host of its screen.
@@ -121,9 +121,12 @@ pub async fn read(State(app): State<Arc<App>>) -> Json<Video> {
         source: video.source(),
         viewers: video.viewers(),
         pictures: video.published(),
+        units: video.units(),
         quality: video.quality(),
+        bitrate: video.bitrate(),
         encoding: percentiles(&app.meters.encoding),
         sending: percentiles(&app.meters.sending),
+        streams: app.meters.streams.list(),
     })
 }
 
@@ -138,6 +141,15 @@ pub async fn change(
         }
         app.parts.video.set_quality(quality);
         app.choose(|settings| settings.quality = quality)?;
+    }
+    if let Some(bitrate) = change.bitrate {
+        let (least, most) = BITRATES;
+        if !(least..=most).contains(&bitrate) {
+            let text = format!("the bitrate is {least} to {most} bits a second");
+            return Err(Failure::new(Code::BadRequest, text));
+        }
+        app.parts.video.set_bitrate(bitrate);
+        app.choose(|settings| settings.bitrate = bitrate)?;
     }
     Ok(Json(()))
 }
@@ -178,56 +190,6 @@ pub async fn take(app: &App) -> Result<Arc<Picture>, Failure> {
     };
     let state = app.parts.video.state().borrow().clone();
     taken.ok_or_else(|| Failure::new(Code::Conflict, state.sentence()))
-}
-
-/// Streams pictures as browsers show them in an image: one JPEG after the other.
-pub async fn stream(
-    State(app): State<Arc<App>>,
-    Extension(principal): Extension<Principal>,
-    Extension(hang_up): Extension<HangUp>,
-) -> Response {
-    let body = Bytes::from_stream(parts(Arc::clone(&app), app.parts.video.watch()));
-    tokio::spawn(end_with(principal, hang_up));
-    let content_type = format!("multipart/x-mixed-replace;boundary={BOUNDARY}");
-    ([(header::CONTENT_TYPE, content_type)], body).into_response()
-}
-
-/// Ends a connection when its session ends, even if the peer reads nothing.
-async fn end_with(principal: Principal, hang_up: HangUp) {
-    tokio::select! {
-        () = principal.ended() => hang_up.now(),
-        // The last of the connection's own handles goes when it ends by itself.
-        () = hang_up.ended() => {}
-    }
-}
-
-fn parts(
-    app: Arc<App>,
-    watcher: Watcher,
-) -> impl stream::Stream<Item = Result<Chunk, Infallible>> + Send {
-    let waiting: VecDeque<Chunk> = VecDeque::new();
-    stream::unfold(
-        (app, watcher, waiting),
-        async |(app, mut watcher, mut waiting)| {
-            if waiting.is_empty() {
-                let picture = watcher.next().await?;
-                app.meters.sent(&picture);
-                let head = format!(
-                    "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {}.{:06}\r\n\r\n",
-                    picture.jpeg.len(),
-                    picture.captured.as_secs(),
-                    picture.captured.subsec_micros(),
-                );
-                waiting.extend([
-                    Chunk::from(head),
-                    picture.jpeg.clone(),
-                    Chunk::from_static(b"\r\n"),
-                ]);
-            }
-            let chunk = waiting.pop_front()?;
-            Some((Ok(chunk), (app, watcher, waiting)))
-        },
-    )
 }
 
 /// Answers the EDID.
