@@ -14,6 +14,7 @@ use agent_helper::Client;
 use agent_helper::gadget::Places;
 use agent_https::Server;
 use agent_media::Store;
+use agent_power::Atx;
 use agent_video::Video;
 use agent_webrtc::Exchange;
 use sd_notify::NotifyState;
@@ -61,7 +62,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         "Bakelite {} on https://{host}.local",
         env!("CARGO_PKG_VERSION")
     ));
-    say(&format!("Certificate SHA-256 {}", identity.fingerprint()?));
+    say(&format!("Certificate SHA-256 {}", identity.fingerprint()));
     if !access.is_claimed() {
         say(&format!("Claim code {}", claim.for_console()));
     }
@@ -73,10 +74,17 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         // The network needs a processor too.
         threads: std::thread::available_parallelism().map_or(1, |n| n.get().clamp(2, 4) - 1),
     })?;
+    // A line that is named wrongly must not keep the owner from all else.
+    let atx = Atx::open(&config.atx).unwrap_or_else(|error| {
+        say(&format!("error: {error}"));
+        Atx::default()
+    });
     let app = App::new(Parts {
+        atx,
         video,
         webrtc: webrtc.clone(),
         media: Store::open(&config.state.join("media"))?,
+        identity,
         root: "/".into(),
         audit: AuditLog::new(config.state.join("audit.jsonl")),
         state: config.state,

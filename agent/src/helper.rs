@@ -23,6 +23,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         media: config.state.join("media"),
         boot: "/boot/firmware".into(),
         places: places.clone(),
+        network: "/run/bakelite/network.json".into(),
         serial: server::serial_of(Path::new("/etc/machine-id")),
     };
     let helper = Arc::new(Helper::new(settings, Box::new(Systemd)));

@@ -106,6 +106,7 @@ pub(crate) async fn watch(app: Arc<App>) {
                     host = now;
                 }
                 app.look_at_drive();
+                app.look_at_power();
                 let seconds = app.settings.borrow().jiggle_after;
                 if seconds > 0 && app.parts.input.is_jiggle_due(Duration::from_secs(seconds)) {
                     app.parts.input.jiggle();

@@ -2,6 +2,7 @@
 //! image's own boot partition by the firmware model and handed to QEMU.
 
 use std::io::{self, Read as _};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,13 +22,15 @@ pub struct Forward {
     pub is_udp: bool,
     /// On 127.0.0.1.
     pub local: u16,
-    /// In the machine.
+    /// Address of the machine; that which it is leased first if absent.
+    pub address: Option<Ipv4Addr>,
+    /// Port of the machine.
     pub machine: u16,
 }
 
-/// The text is no pair of ports.
+/// The text names no ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a forward is LOCAL:MACHINE, two ports, or udp:LOCAL:MACHINE")]
+#[error("a forward is [udp:]LOCAL:[ADDRESS:]MACHINE, such as 8022:22 or 8443:10.0.2.77:443")]
 pub struct BadForward;
 
 impl std::str::FromStr for Forward {
@@ -40,9 +43,14 @@ impl std::str::FromStr for Forward {
         };
         let port = |text: &str| text.parse().map_err(|_bad| BadForward);
         let (local, machine) = ports.split_once(':').ok_or(BadForward)?;
+        let (address, machine) = match machine.split_once(':') {
+            Some((address, port)) => (Some(address.parse().map_err(|_bad| BadForward)?), port),
+            None => (None, machine),
+        };
         Ok(Self {
             is_udp,
             local: port(local)?,
+            address,
             machine: port(machine)?,
         })
     }
@@ -106,6 +114,25 @@ pub enum BootError {
     },
 }
 
+/// Returns QEMU's description of the machine's network.
+fn network(machine: &Machine) -> String {
+    let https = (false, machine.https_port, String::new(), 443);
+    let ssh = machine
+        .ssh_port
+        .map(|port| (false, port, String::new(), 22));
+    let others = machine.forwards.iter().map(|forward| {
+        let address = forward.address.map(|address| address.to_string());
+        let address = address.unwrap_or_default();
+        (forward.is_udp, forward.local, address, forward.machine)
+    });
+    let all = std::iter::once(https).chain(ssh).chain(others);
+    let forwards = all.map(|(is_udp, local, address, port)| {
+        let protocol = if is_udp { "udp" } else { "tcp" };
+        format!(",hostfwd={protocol}:127.0.0.1:{local}-{address}:{port}")
+    });
+    format!("user,id=net{}", forwards.collect::<String>())
+}
+
 /// Starts the machine.
 pub fn start(
     host: &Host,
@@ -132,22 +159,7 @@ pub fn start(
     }
     fs_err::write(&machine.console, "").map_err(BootError::Io)?;
     let emulator = emulator_tree(host, lock, sink)?;
-    let mut forward = format!(
-        "user,id=net,hostfwd=tcp:127.0.0.1:{}-:443",
-        machine.https_port
-    );
-    if let Some(port) = machine.ssh_port {
-        forward.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
-    }
-    for Forward {
-        is_udp,
-        local,
-        machine,
-    } in &machine.forwards
-    {
-        let protocol = if *is_udp { "udp" } else { "tcp" };
-        forward.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{local}-:{machine}"));
-    }
+    let forward = network(machine);
     // The guest's serial line is called otherwise than a Pi's.
     let line = format!(
         "{} console=ttyAMA0 {}",

@@ -20,6 +20,7 @@ mod release;
 mod release_whole;
 mod dashboard;
 mod device;
+mod device_network;
 mod device_page;
 mod release_manual;
 mod release_sync;

@@ -22,13 +22,28 @@ use crate::serve::free_port;
 /// The socket of a page.
 pub type Live = WebSocket<MaybeTlsStream<TcpStream>>;
 
+/// Ports on 127.0.0.1: HTTPS, the same at [`OTHER`], a root shell, the same at [`OTHER`].
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    https: u16,
+    other: u16,
+    shell: u16,
+    other_shell: u16,
+}
+
+/// An address that the device can be given: of its network, and not leased.
+pub const OTHER: &str = "10.0.2.77";
+
 /// A running device. It is switched off when this is dropped.
 #[derive(Debug)]
 pub struct Device {
     machine: Child,
     /// Port on 127.0.0.1 that leads to HTTPS, by TCP and by UDP.
     pub port: u16,
-    shell: u16,
+    /// Port on 127.0.0.1 that leads to HTTPS where the device has the address [`OTHER`].
+    pub other: u16,
+    ports: Ports,
+    disk: PathBuf,
     console: PathBuf,
     client: Client,
 }
@@ -44,27 +59,14 @@ impl Device {
     /// Boots the probe image on a new disk in `folder` and waits until the agent answers.
     pub fn boot(folder: &Path) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
-        let image = outputs("kvm-probe").join("kvm-probe-0.1.0.img.zst");
-        let (port, shell) = (free_pair(), free_port());
+        let ports = Ports {
+            https: free_pair(),
+            other: free_port(),
+            shell: free_port(),
+            other_shell: free_port(),
+        };
         let disk = folder.join("device.img");
-        let arguments = [
-            "boot".to_owned(),
-            image.display().to_string(),
-            "--disk".into(),
-            disk.display().to_string(),
-            "--port".into(),
-            port.to_string(),
-            "--forward".into(),
-            format!("{shell}:9000"),
-            "--forward".into(),
-            format!("udp:{port}:443"),
-        ];
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let machine = command(&arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program was built");
+        let machine = start(ports, &disk);
         let client = Client::builder()
             .danger_accept_invalid_certs(true)
             .cookie_store(true)
@@ -72,24 +74,38 @@ impl Device {
             .build();
         let mut device = Self {
             machine,
-            port,
-            shell,
+            port: ports.https,
+            other: ports.other,
+            ports,
             console: disk.with_extension("console"),
+            disk,
             client: client.expect("a client"),
         };
-        device.wait_until_healthy();
+        device.wait_until_healthy(ports.https);
         device
     }
 
+    /// Cuts the power, switches the device on again, and waits until it answers on a port.
+    pub fn cut_power(&mut self, port: u16) {
+        drop(self.machine.kill());
+        drop(self.machine.wait());
+        self.machine = start(self.ports, &self.disk);
+        self.wait_until_healthy(port);
+    }
+
+    /// Whether the agent answers on a port.
+    pub fn answers(&self, port: u16) -> bool {
+        let address = format!("https://127.0.0.1:{port}/healthz");
+        let answer = self.client.get(address).timeout(Duration::from_secs(5));
+        answer
+            .send()
+            .is_ok_and(|answer| answer.status().is_success())
+    }
+
     /// Waits until the agent answers.
-    pub fn wait_until_healthy(&mut self) {
+    pub fn wait_until_healthy(&mut self, port: u16) {
         let until = Instant::now() + Duration::from_mins(6);
-        loop {
-            let answer = self.client.get(self.address("/healthz"));
-            let answer = answer.timeout(Duration::from_secs(5)).send();
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return;
-            }
+        while !self.answers(port) {
             let is_alive = self.machine.try_wait().is_ok_and(|ended| ended.is_none());
             assert!(is_alive && Instant::now() < until, "{}", self.console());
             std::thread::sleep(Duration::from_millis(300));
@@ -109,7 +125,17 @@ impl Device {
 
     /// Runs a script as root in the machine and returns all that it says.
     pub fn shell(&self, script: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.shell)).expect("a shell");
+        self.shell_on(self.ports.shell, script)
+    }
+
+    /// The same where the device has the address [`OTHER`] alone.
+    pub fn shell_at_other(&self, script: &str) -> String {
+        self.shell_on(self.ports.other_shell, script)
+    }
+
+    #[expect(clippy::unused_self, reason = "a device that is gone has no shell")]
+    fn shell_on(&self, port: u16, script: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a shell");
         let script = format!("{script}\nexit\n");
         stream.write_all(script.as_bytes()).expect("it reads");
         let mut said = Vec::new();
@@ -154,6 +180,15 @@ impl Device {
             .expect("a client")
             .request(method, self.address(path));
         request.header("origin", format!("https://127.0.0.1:{}", self.port))
+    }
+
+    /// Asks on another port.
+    pub fn ask_at(&self, port: u16, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let method = method.parse().expect("a method");
+        let origin = format!("https://127.0.0.1:{port}");
+        let request = self.client.request(method, format!("{origin}{path}"));
+        let answer = request.header("origin", origin).json(body).send();
+        read(answer.expect("it answers"))
     }
 
     /// Asks with a body and returns status and answer.
@@ -227,6 +262,33 @@ impl Device {
         });
         events.filter(|event| !event.starts_with("MSC_")).collect()
     }
+}
+
+/// Starts the probe image on a disk: a new one, or as it was left.
+fn start(ports: Ports, disk: &Path) -> Child {
+    let image = outputs("kvm-probe").join("kvm-probe-0.1.0.img.zst");
+    let mut arguments = vec![
+        "boot".to_owned(),
+        image.display().to_string(),
+        "--disk".into(),
+        disk.display().to_string(),
+        "--port".into(),
+        ports.https.to_string(),
+    ];
+    for forward in [
+        format!("udp:{}:443", ports.https),
+        format!("{}:9000", ports.shell),
+        format!("{}:{OTHER}:443", ports.other),
+        format!("{}:{OTHER}:9000", ports.other_shell),
+    ] {
+        arguments.extend(["--forward".into(), forward]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    command(&arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program was built")
 }
 
 impl Drop for Device {

@@ -9,12 +9,14 @@ use std::time::Instant;
 use agent_access::audit::{Action, AuditLog, Entry};
 use agent_access::{Access, Principal, SessionId};
 use agent_device::claim::ClaimCode;
+use agent_device::identity::Identity;
 use agent_helper::gadget::Places;
 use agent_helper::{Client, GadgetState};
 use agent_input::control::{Busy, Control};
 use agent_input::held::Viewer;
 use agent_input::{Input, Leds};
 use agent_media::Store;
+use agent_power::Atx;
 use agent_video::{Video, VideoState};
 use agent_webrtc::Exchange;
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ use crate::live::state::{ControlState, DriveState, LiveState, PasteState, Viewer
 use crate::meters::Meters;
 use crate::pikvm::state::Chosen;
 use crate::settings::Settings;
+use crate::v1::power::Power;
 
 /// Most seats that are remembered: more than there can be sessions and tokens.
 const SEATS: usize = 512;
@@ -40,12 +43,16 @@ pub struct Parts {
     pub names: Vec<String>,
     /// Whether clients of the `PiKVM` kind may send users' passwords instead of tokens.
     pub passwords_for_clients: bool,
+    /// Key and certificate.
+    pub identity: Identity,
     /// Users, sessions and tokens.
     pub access: Access,
     /// The audit log.
     pub audit: AuditLog,
     /// The claim code.
     pub claim: ClaimCode,
+    /// The machine's front panel.
+    pub atx: Atx,
     /// Keyboard and mouse.
     pub input: Arc<Input>,
     /// The picture.
@@ -185,6 +192,12 @@ impl App {
             writable,
         });
         self.change(|live| live.drive = drive);
+    }
+
+    /// Looks what the lights of the machine's front panel show.
+    pub fn look_at_power(&self) {
+        let power = Power::read(self);
+        self.change(|live| live.power = power);
     }
 
     /// Notes how a paste goes.

@@ -24,6 +24,33 @@ pub struct Config {
     pub passwords_for_clients: bool,
     /// Most connections at a time: bounds memory under a flood.
     pub connections: usize,
+    /// GPIO lines that are wired to the machine's buttons and lights.
+    pub atx: AtxConfig,
+}
+
+/// What is wired to the machine's front panel; nothing by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AtxConfig {
+    /// Closes the contact of the power button.
+    pub power_button: Option<LineConfig>,
+    /// Closes the contact of the reset button.
+    pub reset_button: Option<LineConfig>,
+    /// Sees the power light.
+    pub power_light: Option<LineConfig>,
+    /// Sees the disk light.
+    pub disk_light: Option<LineConfig>,
+}
+
+/// A GPIO line.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LineConfig {
+    /// Its name, such as `GPIO23`, or chip and number, such as `gpiochip0:23`.
+    pub line: String,
+    /// Whether low is on.
+    #[serde(default)]
+    pub active_low: bool,
 }
 
 impl Default for Config {
@@ -36,6 +63,7 @@ impl Default for Config {
             names: Vec::new(),
             passwords_for_clients: false,
             connections: 256,
+            atx: AtxConfig::default(),
         }
     }
 }
@@ -73,6 +101,10 @@ mod tests {
         assert_eq!(Config::load(&file).unwrap().listen.port(), 443);
         fs_err::write(&file, "listen = \"127.0.0.1:8443\"\n").unwrap();
         assert_eq!(Config::load(&file).unwrap().listen.port(), 8443);
+        let atx = "[atx]\npower-button = { line = \"GPIO23\" }\npower-light = { line = \"gpiochip0:24\", active-low = true }\n";
+        fs_err::write(&file, atx).unwrap();
+        let atx = Config::load(&file).unwrap().atx;
+        assert!(!atx.power_button.unwrap().active_low && atx.power_light.unwrap().active_low);
         fs_err::write(&file, "lisen = \"x\"\n").unwrap();
         assert!(Config::load(&file).is_err());
     }

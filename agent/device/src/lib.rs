@@ -6,3 +6,5 @@ pub mod durable;
 pub mod config;
 pub mod identity;
 pub mod claim;
+pub mod facts;
+pub mod redact;

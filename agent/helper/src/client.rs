@@ -4,10 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent_network::NetworkState;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use crate::protocol::{self, Answer, GadgetState, LINE, Request};
+use crate::protocol::{self, Answer, GadgetState, LINE, NetworkRequest, Request};
 
 /// The longest that a request may take; making the gadget anew takes about three seconds.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -52,7 +53,7 @@ impl Client {
     /// Asks for something that has no result.
     pub async fn ask(&self, request: &Request) -> Result<(), HelperError> {
         match self.answer(request).await? {
-            Answer::Done | Answer::Gadget { .. } => Ok(()),
+            Answer::Done | Answer::Gadget { .. } | Answer::Network { .. } => Ok(()),
             Answer::Failed { reason } => Err(HelperError::Failed { reason }),
         }
     }
@@ -62,7 +63,22 @@ impl Client {
         match self.answer(request).await? {
             Answer::Gadget { gadget } => Ok(gadget),
             Answer::Failed { reason } => Err(HelperError::Failed { reason }),
-            Answer::Done => Err(HelperError::Answer(None)),
+            Answer::Done | Answer::Network { .. } => Err(HelperError::Answer(None)),
+        }
+    }
+
+    /// Asks for a change of the network.
+    pub async fn ask_network(&self, request: NetworkRequest) -> Result<(), HelperError> {
+        self.ask(&Request::Network { request }).await
+    }
+
+    /// Asks how the network is.
+    pub async fn network(&self) -> Result<NetworkState, HelperError> {
+        let request = NetworkRequest::Read {};
+        match self.answer(&Request::Network { request }).await? {
+            Answer::Network { network } => Ok(network),
+            Answer::Failed { reason } => Err(HelperError::Failed { reason }),
+            Answer::Done | Answer::Gadget { .. } => Err(HelperError::Answer(None)),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use agent_network::{NetworkState, Plan};
 use serde::{Deserialize, Serialize};
 
 /// Longest line, either way: nothing that can be asked for is near it.
@@ -38,10 +39,41 @@ pub enum Request {
     },
     /// Take it away: the device has an owner.
     HideClaimCode {},
+    /// Something about the network.
+    Network {
+        /// What.
+        request: NetworkRequest,
+    },
     /// Restart the device.
     Restart {},
     /// Switch the device off.
     PowerOff {},
+}
+
+/// A request about the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NetworkRequest {
+    /// Tell how it is.
+    Read {},
+    /// Try another address for an interface. It is taken back unless it is kept in time.
+    Change {
+        /// The interface.
+        interface: String,
+        /// What is wanted.
+        plan: Plan,
+        /// Seconds until it is taken back.
+        seconds: u64,
+        /// With this it can be kept.
+        token: String,
+    },
+    /// Keep the change on trial.
+    Keep {
+        /// What the change was made with.
+        token: String,
+    },
+    /// Take the change on trial back now.
+    Revert {},
 }
 
 /// An answer.
@@ -54,6 +86,11 @@ pub enum Answer {
     Gadget {
         /// Its state.
         gadget: GadgetState,
+    },
+    /// How the network is.
+    Network {
+        /// All of it.
+        network: NetworkState,
     },
     /// It could not be done.
     Failed {

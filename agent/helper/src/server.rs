@@ -5,13 +5,15 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use agent_network::{ChangeError, Changes, NetworkManager};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 
 use crate::gadget::{self, Places};
-use crate::protocol::{self, Answer, LINE, Request};
+use crate::protocol::{self, Answer, LINE, NetworkRequest, Request};
 use crate::{claim_file, media};
 
 /// What the helper works on.
@@ -27,6 +29,8 @@ pub struct Settings {
     pub places: Places,
     /// Serial number of the gadget.
     pub serial: String,
+    /// Where a change of the network on trial is noted; below `/run`.
+    pub network: PathBuf,
 }
 
 /// How the machine is restarted and switched off: by the service manager in production.
@@ -41,6 +45,7 @@ pub trait Machine: Send + Sync + 'static {
 pub struct Helper {
     settings: Settings,
     machine: Box<dyn Machine>,
+    network: Changes<NetworkManager>,
     /// One change at a time.
     turn: Mutex<()>,
 }
@@ -56,9 +61,11 @@ impl std::fmt::Debug for Helper {
 impl Helper {
     /// Makes the helper.
     pub fn new(settings: Settings, machine: Box<dyn Machine>) -> Self {
+        let file = settings.network.clone();
         Self {
             settings,
             machine,
+            network: Changes::open(NetworkManager, file, since_boot),
             turn: Mutex::new(()),
         }
     }
@@ -96,6 +103,8 @@ impl Helper {
             .read_until(b'\n', &mut line)
             .await?;
         let answer = match protocol::read::<Request>(&line) {
+            // The network has turns of its own: others must not wait for it.
+            Ok(Request::Network { request }) => self.answer_network(&request).await,
             Ok(request) => {
                 let _turn = self.turn.lock().await;
                 self.answer(&request)
@@ -103,6 +112,30 @@ impl Helper {
             Err(error) => failed(&error),
         };
         writer.write_all(&protocol::line(&answer)).await
+    }
+
+    async fn answer_network(&self, request: &NetworkRequest) -> Answer {
+        let done = |result: Result<(), ChangeError>| match result {
+            Ok(()) => Answer::Done,
+            Err(error) => failed(&error),
+        };
+        match request {
+            NetworkRequest::Read {} => match self.network.read().await {
+                Ok(network) => Answer::Network { network },
+                Err(error) => failed(&error),
+            },
+            NetworkRequest::Change {
+                interface,
+                plan,
+                seconds,
+                token,
+            } => {
+                let limit = Duration::from_secs(*seconds);
+                done(self.network.change(interface, plan, limit, token).await)
+            }
+            NetworkRequest::Keep { token } => done(self.network.keep(token).await),
+            NetworkRequest::Revert {} => done(self.network.go_back().await),
+        }
     }
 
     fn answer(&self, request: &Request) -> Answer {
@@ -127,6 +160,8 @@ impl Helper {
             Request::HideClaimCode {} => {
                 done(claim_file::hide(&self.settings.boot).map_err(Into::into))
             }
+            // Has a way of its own.
+            Request::Network { .. } => failed(&io::Error::from(io::ErrorKind::Unsupported)),
             Request::Restart {} => done(self.machine.restart().map_err(Into::into)),
             Request::PowerOff {} => done(self.machine.power_off().map_err(Into::into)),
         }
@@ -150,6 +185,17 @@ fn failed(error: &dyn Error) -> Answer {
         next = cause.source();
     }
     Answer::Failed { reason }
+}
+
+/// Returns the time since the device started, also while it slept (`CLOCK_BOOTTIME`).
+fn since_boot() -> Duration {
+    let text = fs_err::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds = text
+        .split(' ')
+        .next()
+        .and_then(|seconds| seconds.parse().ok());
+    // Without a clock a change on trial is over at once: it can only go back.
+    seconds.map_or(Duration::MAX / 2, Duration::from_secs_f64)
 }
 
 /// Returns the machine's serial for USB, from the id that the system made at its first boot.
@@ -185,6 +231,7 @@ mod tests {
                 controllers: folder.join("udc"),
             },
             serial: "0".into(),
+            network: folder.join("network.json"),
         };
         let client = Client::new(&settings.socket);
         (Arc::new(Helper::new(settings, Box::new(Nothing))), client)

@@ -321,16 +321,13 @@ fn on_trial(mut settings: Settings, plan: &Plan, now: &Now) -> Result<Settings, 
             address, prefix, ..
         } => {
             let own = address.to_string();
-            let is_auto = ipv4
-                .get("method")
-                .is_some_and(|method| text(method) == "auto");
-            let mut addresses = vec![entry(&own, u32::from(*prefix))];
-            // Leased addresses stay leased.
-            let old = now
-                .addresses
-                .iter()
-                .filter(|(old, _)| !is_auto && *old != own);
-            addresses.extend(old.map(keeps));
+            // A lease goes on by itself while the address stays as if given by hand. The first address
+            // counts as the main one: the old one stays that, or NetworkManager takes it away for a
+            // moment.
+            put(ipv4, "method", "manual")?;
+            let old = now.addresses.iter().filter(|(old, _)| *old != own);
+            let mut addresses: Vec<_> = old.map(keeps).collect();
+            addresses.push(entry(&own, u32::from(*prefix)));
             put(ipv4, "address-data", addresses)?;
             route(ipv4, plan)?;
         }

@@ -27,7 +27,11 @@ impl NetworkState {
         let is_it = |interface: &&Interface| interface.name == pending.interface;
         let addresses = self.interfaces.iter().find(is_it);
         let addresses = addresses.map_or(&[][..], |interface| &interface.addresses);
-        let new = || addresses.iter().filter(|entry| !pending.old.contains(entry));
+        let new = || {
+            addresses
+                .iter()
+                .filter(|entry| !pending.old.contains(entry))
+        };
         let is_here = |entry: &String| {
             let (ip, _) = entry.split_once('/').unwrap_or((entry, ""));
             ip.parse() == Ok(address.to_canonical())
@@ -102,7 +106,10 @@ mod tests {
 
     #[test]
     fn only_a_request_to_the_new_address_shows_that_it_works() {
-        let (old, new) = ("192.0.2.7".parse().unwrap(), "::ffff:192.0.2.9".parse().unwrap());
+        let (old, new) = (
+            "192.0.2.7".parse().unwrap(),
+            "::ffff:192.0.2.9".parse().unwrap(),
+        );
         let both = state(&["192.0.2.7/24", "192.0.2.9/24"], &["192.0.2.7/24"]);
         assert!(!both.is_shown_by(old));
         assert!(both.is_shown_by(new));

@@ -5,8 +5,10 @@ import { action, field, h, icon } from "./dom.js";
 import { Input } from "./input.js";
 import { keyboardPanel, pastePanel, shortcutsPanel } from "./keyboard.js";
 import { Live } from "./live.js";
+import { networkPanel } from "./network.js";
 import { mediaPanel } from "./media.js";
 import { peoplePanel } from "./people.js";
+import { powerPanel } from "./power.js";
 import { Screen } from "./screen.js";
 import { devicePanel, picturePanel } from "./settings.js";
 
@@ -14,9 +16,11 @@ const PANELS = [
   ["keyboard", "keyboard", "Keyboard", keyboardPanel, true],
   ["shortcuts", "command", "Shortcuts", shortcutsPanel, true],
   ["paste", "paste", "Paste", pastePanel, true],
+  ["power", "power", "Power", powerPanel, true],
   ["media", "disc", "Media", mediaPanel, true],
   ["picture", "screen", "Picture", picturePanel, false],
   ["people", "people", "People", peoplePanel, false],
+  ["network", "network", "Network", networkPanel, false],
   ["device", "gear", "Device", devicePanel, false],
 ];
 
@@ -169,7 +173,20 @@ async function fullScreen(screen) {
   screen.element.focus();
 }
 
+/** Somebody came by the link of a change of the address: that shows that the new one works. */
+async function keepAddress(token) {
+  history.replaceState(null, "", "/");
+  try {
+    await ask("POST", "network/keep", { token });
+    card("This address works", h("p", {}, `From now on the device is at ${location.hostname}. Keep a bookmark of it.`), action("Go on", start, { class: "primary" }));
+  } catch (error) {
+    card("The address was not kept", h("p", { class: "bad", role: "alert" }, error.message), action("Go on", start, { class: "primary" }));
+  }
+}
+
 async function start() {
+  const keep = location.hash.match(/^#keep=([0-9a-f]+)$/);
+  if (keep) return keepAddress(keep[1]);
   const status = await get("status");
   if (!status.claimed) return claim();
   try {

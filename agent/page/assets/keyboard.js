@@ -120,31 +120,7 @@ export async function shortcutsPanel() {
   const send = (keys) => () => ask("POST", "keyboard/shortcut", { keys });
   return [
     h("div", { class: "grid" }, SHORTCUTS.map(([label, keys]) => action(label, send(keys)))),
-    h("h3", {}, "Wake"),
-    h("p", {}, "A machine that sleeps wakes up by a key, if its firmware allows that."),
-    action("Wake the machine", () => ask("POST", "keyboard/wake").then(() => "A key was pressed.")),
-    h("h3", {}, "Wake over the network"),
-    await machines(),
   ];
-}
-
-async function machines() {
-  const list = h("div", { class: "list" });
-  const show = async () => {
-    const known = await get("wake");
-    list.replaceChildren(...known.map(({ name, address }) => h("article", { class: "item" }, h("strong", {}, name), h("small", {}, address),
-      h("div", { class: "actions" }, action("Wake", () => ask("POST", `wake/${encodeURIComponent(name)}`).then(() => "The packet was sent.")), action("Remove", () => ask("DELETE", `wake/${encodeURIComponent(name)}`).then(show))))));
-    if (!known.length) list.append(h("p", { class: "empty" }, "None. A machine whose network card may wake it needs its address here."));
-  };
-  const name = h("input", { placeholder: "its name" });
-  const address = h("input", { placeholder: "52:54:00:12:34:56", spellcheck: "false" });
-  const add = async () => {
-    await ask("PUT", "wake", { name: name.value, address: address.value });
-    await show();
-    return "Added.";
-  };
-  await show();
-  return h("div", {}, list, h("details", {}, h("summary", {}, "New machine"), field("Name", name), field("Address of its network card", address), action("Add the machine", add, { class: "primary" })));
 }
 
 /** Text that is typed. */

@@ -7,6 +7,8 @@ use agent_input::control::{Control, Seat};
 use agent_video::VideoState;
 use serde::Serialize;
 
+use crate::v1::power::Power;
+
 /// The state.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,6 +26,8 @@ pub struct LiveState {
     pub gadget: Option<GadgetState>,
     /// Why there is no gadget.
     pub gadget_problem: Option<String>,
+    /// What is wired to the machine's front panel, and its lights.
+    pub power: Power,
     /// What is in the virtual drive.
     pub drive: Option<DriveState>,
     /// Who is here.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::live::message::LONGEST;
 use crate::pikvm::hid::{button, place, steps, switch};
-use crate::pikvm::state;
+use crate::pikvm::{atx, state};
 
 /// A client that cannot be told something for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,7 +89,12 @@ async fn talk(app: &App, principal: &Principal, viewer: Viewer, socket: &mut Web
         tokio::select! {
             changed = live.changed() => {
                 live.borrow_and_update();
-                let events = [("hid", state::hid(app)), ("msd", state::msd(app)), clients(app)];
+                let events = [
+                    ("hid", state::hid(app)),
+                    ("atx", atx::state(app)),
+                    ("msd", state::msd(app)),
+                    clients(app),
+                ];
                 for (name, event) in events {
                     if changed.is_err() || !tell(socket, name, &event).await {
                         return;
@@ -137,7 +142,7 @@ fn all(app: &App) -> [(&'static str, Value); 9] {
         ("info", state::info(app)),
         ("gpio", state::gpio()),
         ("hid", state::hid(app)),
-        ("atx", state::atx()),
+        ("atx", atx::state(app)),
         ("msd", state::msd(app)),
         ("streamer", state::streamer(app)),
         (

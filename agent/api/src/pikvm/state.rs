@@ -67,11 +67,6 @@ pub fn hid(app: &App) -> Value {
     })
 }
 
-/// `/api/atx`: no lines are wired.
-pub fn atx() -> Value {
-    json!({ "enabled": false, "busy": false, "leds": { "power": false, "hdd": false } })
-}
-
 /// `/api/gpio`: no lines are wired.
 pub fn gpio() -> Value {
     json!({

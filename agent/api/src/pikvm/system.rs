@@ -10,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::failure::{Code, Failure};
 use crate::guard::Peer;
 use crate::pikvm::envelope::{Done, Refused};
 use crate::pikvm::identify::{self, COOKIE};
@@ -68,19 +67,6 @@ pub async fn sign_out() -> Response {
 /// `/api/info`.
 pub async fn info(State(app): State<Arc<App>>) -> Done {
     Done(state::info(&app))
-}
-
-/// `/api/atx`.
-pub async fn atx() -> Done {
-    Done(state::atx())
-}
-
-/// `/api/atx/…`: no lines are wired.
-pub async fn atx_disabled() -> Refused {
-    Refused(Failure::new(
-        Code::BadRequest,
-        "no ATX lines are wired to this device",
-    ))
 }
 
 /// `/api/gpio`.

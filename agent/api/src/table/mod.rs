@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::guard::Need::{Public, Role};
-use crate::pikvm::{hid, media as pikvm_media, msd, socket, streamer, system};
+use crate::pikvm::{atx, hid, media as pikvm_media, msd, socket, streamer, system};
 use crate::routes::{self, Operation as Op};
 use crate::v1::{
-    audit, device, gadget, keyboard, media, metrics, session, status, streams, tokens, users,
-    video, wake,
+    audit, device, gadget, keyboard, media, metrics, network, power, session, status, streams,
+    tokens, users, video, wake,
 };
 use crate::{live, openapi, page};
 
@@ -119,6 +119,17 @@ fn machine() -> Vec<Op> {
             .takes::<wake::Machine>(),
         Op::new(DELETE, "/api/v1/wake/{name}", Role(Operator), "Removes a machine", wake::remove),
         Op::new(POST, "/api/v1/wake/{name}", Role(Operator), "Wakes a machine", wake::wake),
+        Op::new(GET, "/api/v1/power", Role(Viewer), "Answers what is wired to the machine's front panel, and its lights", power::read)
+            .gives::<power::Power>(),
+        Op::new(POST, "/api/v1/power/{button}", Role(Operator), "Presses the power or the reset button", power::press)
+            .takes::<power::NewPress>(),
+        Op::new(GET, "/api/v1/network", Role(Viewer), "Answers how the network is", network::read)
+            .gives::<network::Network>(),
+        Op::new(PUT, "/api/v1/network/{interface}", Role(Admin), "Tries another address; it is taken back unless it is kept in time", network::change)
+            .takes::<network::Change>().gives::<network::Trial>(),
+        Op::new(POST, "/api/v1/network/keep", Public, "Keeps the change on trial: with its token, at the new address", network::keep)
+            .takes::<network::Keep>(),
+        Op::new(DELETE, "/api/v1/network/trial", Role(Admin), "Takes the change on trial back", network::take_back),
         Op::new(POST, "/api/v1/device/restart", Role(Admin), "Restarts the device", device::restart),
         Op::new(POST, "/api/v1/device/power-off", Role(Admin), "Switches the device off", device::power_off),
         Op::new(GET, "/api/v1/metrics", Role(Viewer), "Answers measurements for Prometheus", metrics::read)
@@ -177,9 +188,9 @@ fn clients() -> Vec<Op> {
         op!(get("/api/auth/check", "PiKVM: answers that whoever asks is known"), system::check),
         op!((POST, "/api/auth/logout", Role(Viewer), "PiKVM: takes the cookie back"), system::sign_out),
         op!(get("/api/info", "PiKVM: answers what the device is"), system::info),
-        op!(get("/api/atx", "PiKVM: answers that no ATX lines are wired"), system::atx),
-        op!(post("/api/atx/power", "PiKVM: refuses, no ATX lines are wired"), system::atx_disabled),
-        op!(post("/api/atx/click", "PiKVM: refuses, no ATX lines are wired"), system::atx_disabled),
+        op!(get("/api/atx", "PiKVM: answers what the front panel shows"), atx::read),
+        op!(post("/api/atx/power", "PiKVM: switches the machine on or off"), atx::power),
+        op!(post("/api/atx/click", "PiKVM: presses a button"), atx::click),
         op!(get("/api/gpio", "PiKVM: answers that no lines are wired"), system::gpio),
         op!(get("/api/hid", "PiKVM: answers how keyboard and mouse are"), hid::read),
         op!(get("/api/hid/keymaps", "PiKVM: lists keyboard layouts"), hid::keymaps),

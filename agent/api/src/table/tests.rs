@@ -4,6 +4,7 @@ use std::path::Path;
 use agent_access::audit::AuditLog;
 use agent_access::{Access, Credentials, Secret};
 use agent_device::claim::ClaimCode;
+use agent_device::identity::Identity;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
@@ -31,6 +32,8 @@ fn app(folder: &Path) -> Arc<App> {
         access: Access::load(folder).unwrap(),
         audit: AuditLog::new(folder.join("audit.jsonl")),
         claim: ClaimCode::load_or_make(folder).unwrap(),
+        identity: Identity::load_or_make(folder, &[]).unwrap(),
+        atx: agent_power::Atx::default(),
         input: Arc::default(),
         passwords_for_clients: false,
         video: no_video(),

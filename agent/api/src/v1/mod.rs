@@ -11,6 +11,8 @@ pub mod streams;
 pub mod media;
 pub mod metrics;
 pub mod device;
+pub mod network;
+pub mod power;
 pub mod wake;
 pub mod audit;
 pub mod extract;

@@ -1,0 +1,159 @@
+//! The device's address.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_access::audit::Action;
+use agent_access::{Principal, Secret};
+use agent_helper::protocol::NetworkRequest;
+use agent_https::Local;
+use agent_network::plan::is_interface;
+use agent_network::{NetworkState, Plan};
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::extract::Body;
+use crate::app::App;
+use crate::failure::{Code, Failure, chain};
+use crate::guard::Peer;
+
+/// How long a change waits for somebody at the new address, if nothing else is said.
+const SECONDS: u64 = 120;
+/// The answer has this long to leave before anything changes.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// How the network is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Network(
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")] NetworkState,
+);
+
+/// Another address.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Change {
+    /// `{"method": "automatic"}`, or `{"method": "manual", "address", "prefix", "gateway", "servers"}`.
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+    plan: Plan,
+    /// Seconds until it is taken back, 10 to 600; 120 if absent.
+    seconds: Option<u64>,
+}
+
+/// A change that will be tried in a moment.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Trial {
+    /// Where the device will be. Nothing if the network decides: then `GET /api/v1/network` tells.
+    address: Option<IpAddr>,
+    /// With this it is kept, at the new address.
+    token: String,
+    /// Seconds until it is taken back.
+    seconds: u64,
+}
+
+/// Keeps a change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Keep {
+    /// What the change was answered with.
+    token: String,
+}
+
+/// Answers how the network is.
+pub async fn read(State(app): State<Arc<App>>) -> Result<Json<Network>, Failure> {
+    Ok(Json(Network(app.parts.helper.network().await?)))
+}
+
+/// Checks a change, answers, and tries it then: the answer would not arrive later.
+pub async fn change(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(principal): Extension<Principal>,
+    Path(interface): Path<String>,
+    Body(change): Body<Change>,
+) -> Result<Json<Trial>, Failure> {
+    let Change { plan, seconds } = change;
+    let seconds = seconds.unwrap_or(SECONDS);
+    let bad = |text: String| Failure::new(Code::BadRequest, text);
+    plan.check().map_err(|error| bad(error.to_string()))?;
+    if !(10..=600).contains(&seconds) {
+        return Err(bad("a change waits 10 to 600 seconds".into()));
+    }
+    let now = app.parts.helper.network().await?;
+    if now.pending.is_some() {
+        let text = "another change waits to be kept: keep it or take it back first";
+        return Err(Failure::new(Code::Conflict, text));
+    }
+    let mut known = now.interfaces.iter();
+    if !is_interface(&interface) || !known.any(|one| one.name == interface && one.is_connected) {
+        return Err(Failure::not_found("connected interface"));
+    }
+    let address = plan.address().map(IpAddr::from);
+    if let Some(address) = address {
+        let covered = app.parts.identity.cover(address);
+        covered.map_err(|error| Failure::new(Code::Failed, chain(&error)))?;
+    }
+    let token = Secret::random();
+    let token = token.map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+    let token = token.reveal().to_owned();
+    let subject = Some(format!("network {interface}"));
+    app.audit(Some(&principal), Some(peer), Action::Setting, subject);
+    let request = NetworkRequest::Change {
+        interface,
+        plan,
+        seconds,
+        token: token.clone(),
+    };
+    tokio::spawn(async move {
+        tokio::time::sleep(HEAD_START).await;
+        // What went wrong is in the helper's own answer to “how is the network”.
+        drop(app.parts.helper.ask_network(request).await);
+    });
+    Ok(Json(Trial {
+        address,
+        token,
+        seconds,
+    }))
+}
+
+/// Keeps the change on trial. Whoever has the token was given it with the change, and the connection
+/// must have come by the new address: that is the proof that it works.
+pub async fn keep(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(local): Extension<Local>,
+    Body(keep): Body<Keep>,
+) -> Result<Json<()>, Failure> {
+    let now = app.parts.helper.network().await?;
+    if now.pending.is_some() && !now.is_shown_by(local.0.ip()) {
+        let text = "this does not show that the new address works: open the device there";
+        return Err(Failure::new(Code::Conflict, text));
+    }
+    let request = NetworkRequest::Keep { token: keep.token };
+    let kept = app.parts.helper.ask_network(request).await;
+    kept.map_err(|error| Failure::new(Code::Conflict, chain(&error)))?;
+    let subject = Some("network kept".to_owned());
+    app.audit_named(None, Some(peer), Action::Setting, subject);
+    Ok(Json(()))
+}
+
+/// Takes the change on trial back.
+pub async fn take_back(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Json<()>, Failure> {
+    let taken = app
+        .parts
+        .helper
+        .ask_network(NetworkRequest::Revert {})
+        .await;
+    taken.map_err(|error| Failure::new(Code::Conflict, chain(&error)))?;
+    let subject = Some("network taken back".to_owned());
+    app.audit(Some(&principal), Some(peer), Action::Setting, subject);
+    Ok(Json(()))
+}
