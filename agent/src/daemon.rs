@@ -67,7 +67,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         say(&format!("Claim code {}", claim.for_console()));
     }
     let chosen = agent_api::Settings::load(&config.state);
-    let (video, _resets) = Video::start(agent_video::Settings {
+    let (video, resets) = Video::start(agent_video::Settings {
         device: config.video,
         quality: chosen.quality,
         bitrate: chosen.bitrate,
@@ -104,12 +104,15 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(host::show_claim_code(Arc::clone(&app)));
     tokio::spawn(host::serve_input(Arc::clone(&app)));
     tokio::spawn(host::watch(Arc::clone(&app)));
+    tokio::spawn(host::reset_dongles(Arc::clone(&app), resets));
     if let Some(exchange) = webrtc {
         tokio::spawn(async move { exchange.serve().await });
     }
     tokio::select! {
         () = server.serve(router) => {}
         () = keep_alive() => {}
+        // The service manager starts it again.
+        () = app.again.notified() => {}
         _ = terminate.recv() => sd_notify::notify(&[NotifyState::Stopping])?,
     }
     Ok(())

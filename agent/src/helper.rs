@@ -21,12 +21,14 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings {
         socket: config.helper,
         media: config.state.join("media"),
+        state: config.state,
         boot: "/boot/firmware".into(),
         places: places.clone(),
         network: "/run/bakelite/network.json".into(),
         serial: server::serial_of(Path::new("/etc/machine-id")),
     };
     let helper = Arc::new(Helper::new(settings, Box::new(Systemd)));
+    helper.reset_if_marked()?;
     let listener = helper.listen()?;
     let mut terminate = signal(SignalKind::terminate())?;
     sd_notify::notify(&[NotifyState::Ready])?;

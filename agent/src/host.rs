@@ -7,9 +7,13 @@ use std::time::Duration;
 use agent_api::App;
 use agent_api::failure::chain;
 use agent_helper::protocol::ClaimText;
+use agent_helper::usb::UsbPlace;
 use agent_helper::{GadgetState, Request};
 use agent_input::input::Nodes;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use crate::run::say;
 
 /// How often the kernel is asked how the host is. A file of sysfs costs some microseconds.
 const LOOK: Duration = Duration::from_millis(500);
@@ -71,6 +75,19 @@ pub(crate) async fn serve_input(app: Arc<App>) {
         }
         if live.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Has dongles reset that the capture could not wake in another way.
+pub(crate) async fn reset_dongles(app: Arc<App>, mut silent: mpsc::Receiver<String>) {
+    while let Some(bus) = silent.recv().await {
+        // A device that is on no USB bus has no port to be reset.
+        let Ok(place) = UsbPlace::try_from(bus) else {
+            continue;
+        };
+        if let Err(error) = app.parts.helper.ask(&Request::ResetUsb { place }).await {
+            say(&format!("error: {}", chain(&error)));
         }
     }
 }

@@ -57,7 +57,7 @@ pub enum AgentError {
 
 /// Returns everything that decides the agent's package.
 pub fn inputs(project: &Path, lock: &Lock, rust: Option<&RustTools>) -> Result<Inputs, AgentError> {
-    let mut inputs = Inputs::new("agent 5");
+    let mut inputs = Inputs::new("agent 6");
     inputs.add("the compiler", &rust.ok_or(AgentError::NoRust)?.version);
     for package in lock.toolchain.iter().chain(&lock.sysroot) {
         inputs.add(
@@ -320,6 +320,13 @@ fn pack(project: &Path, lock: &Lock, binary: &[u8]) -> io::Result<Vec<u8>> {
         .replace("@SIZE@", &installed.to_string());
     let mut control_files = BTreeMap::new();
     control_files.insert("control".to_owned(), (control.into_bytes(), 0o644));
+    // What an administrator may have changed is kept by dpkg.
+    let settings = files.keys().filter(|name| name.starts_with("etc/"));
+    let settings: Vec<String> = settings.map(|name| format!("/{name}\n")).collect();
+    if !settings.is_empty() {
+        let list = settings.concat().into_bytes();
+        control_files.insert("conffiles".to_owned(), (list, 0o644));
+    }
     for script in ["postinst", "prerm", "postrm"] {
         if let Ok(bytes) = fs_err::read(package.join(script)) {
             control_files.insert(script.to_owned(), (bytes, 0o755));

@@ -26,6 +26,8 @@ fn what_a_client_does_the_machine_sees() {
         "0",
         "no unit failed, none was started again"
     );
+    let announced = "journalctl -b -u avahi-daemon";
+    device.await_shell(announced, |said| said.contains("successfully established"));
     let cookie = device.cookie("admin", "correct horse");
     typing(&device, &cookie);
     pointing(&device, &cookie);
@@ -34,6 +36,7 @@ fn what_a_client_does_the_machine_sees() {
     pictures(&device, &cookie);
     media(&device, &cookie);
     clients(&device, folder.path());
+    front_panel(&device);
 }
 
 /// Keys one by one, with modifiers, six and more at once, and the host's lights.
@@ -533,4 +536,41 @@ fn clients(device: &Device, folder: &Path) {
             .contains(&"ABS_X 32767".to_owned())
     );
     expect(&run("pikvm-cli"), &["info=true", "atx=false"]);
+}
+
+/// Buttons are lines of the machine's own GPIO controller; its kernel says how they are driven.
+fn front_panel(device: &Device) {
+    let config = "[atx]\npower-button = { line = \"gpiochip0:5\" }\nreset-button = { line = \"gpiochip0:6\", active-low = true }\npower-light = { line = \"gpiochip0:7\", active-low = true }";
+    device.shell(&format!(
+        "mkdir -p /etc/bakelite; echo '{config}' >/etc/bakelite/agent.toml; systemctl restart bakelite-agent"
+    ));
+    let lines = |five: &str, six: &str| {
+        device.await_shell("cat /sys/kernel/debug/gpio", |said| {
+            let is = |line: &str, level: &str| {
+                let mut held = said.lines().filter(|one| one.contains(line));
+                held.any(|one| one.contains("bakelite-agent") && one.contains(level))
+            };
+            is("gpio-517", five) && is("gpio-518", six)
+        })
+    };
+    lines("out lo", "out hi");
+    let cookie = device.cookie("admin", "correct horse");
+    let ask = |method: &str, path: &str| {
+        let request = device.anybody(method, path).header("cookie", &cookie);
+        let answer = request.send().unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().unwrap())
+    };
+    let power = ask("GET", "/api/v1/power").1;
+    assert_eq!(power["buttons"], json!(["power", "reset"]), "{power}");
+    // Nothing pulls the line of the light up, and low is on.
+    assert_eq!(power["power"], true, "{power}");
+    let long = ask("POST", "/api/atx/click?button=power_long&wait=0");
+    assert_eq!(long.0, 200, "{}", long.1);
+    lines("out hi", "out hi");
+    let (status, busy) = ask("POST", "/api/atx/click?button=reset");
+    assert_eq!(status, 409, "{busy}");
+    lines("out lo", "out hi");
+    let atx = ask("GET", "/api/atx").1;
+    assert_eq!(atx["result"]["leds"]["power"], true, "{atx}");
+    assert_eq!(ask("POST", "/api/atx/power?action=reset_hard").0, 200);
 }

@@ -79,6 +79,56 @@ fn the_device_is_always_reached_at_its_old_or_its_new_address() {
     network.await_addresses(&device, &[LEASED]);
     let (status, state) = device.get("/api/v1/network");
     assert_eq!((status, &state["pending"]), (200, &Value::Null), "{state}");
+
+    name_and_log(&device);
+    as_new(&mut device);
+}
+
+/// The device gets another name, and its log can be shown to others.
+fn name_and_log(device: &Device) {
+    let name = json!({ "host-name": "Rack-7" });
+    assert_eq!(device.ask("PUT", "/api/v1/device/name", &name).0, 200);
+    device.await_shell(
+        "cat /etc/hostname /var/lib/bakelite-agent/device.names",
+        |said| said.starts_with("rack-7\n") && said.contains("rack-7.local"),
+    );
+    await_answer(device, device.port);
+    let facts = device.get("/api/v1/device").1;
+    assert_eq!(facts["host-name"], "rack-7", "{facts}");
+    assert!(facts["memory"].as_u64().unwrap() > 1 << 28, "{facts}");
+
+    let (status, log) = device.get("/api/v1/logs?lines=2000");
+    let log = log.as_str().unwrap().to_owned();
+    assert_eq!(status, 200, "{log}");
+    assert!(
+        log.contains("NetworkManager") && log.contains("[address 1]"),
+        "{log}"
+    );
+    assert!(!log.contains(LEASED), "{log}");
+    let whole = device
+        .get("/api/v1/logs?lines=2000&keep=address,card,name,secret")
+        .1;
+    assert!(whole.as_str().unwrap().contains(LEASED), "{whole}");
+}
+
+/// All that was set is gone.
+fn as_new(device: &mut Device) {
+    let reset = |name: &str| {
+        let name = json!({ "host-name": name });
+        device.ask("POST", "/api/v1/device/factory-reset", &name)
+    };
+    assert_eq!(reset("kvm").0, 400);
+    let (status, answer) = reset("rack-7");
+    assert_eq!(status, 200, "{answer}");
+    device.await_end();
+    device.cut_power(device.port);
+    assert_eq!(device.get("/api/v1/status").1["claimed"], false);
+    let left =
+        device.shell("ls -A /var/lib/bakelite-agent; ls /etc/NetworkManager/system-connections");
+    assert!(
+        !left.contains("users") && !left.contains("factory-reset"),
+        "{left}"
+    );
 }
 
 struct Network {

@@ -235,11 +235,20 @@ fn panels(device: &Device, browser: &Browser, folder: &Path) {
     open("picture");
     browser.shows("What the machine is told of its screen");
     keep(browser, "agent-picture.png");
+    open("power");
+    browser.shows("Nothing is wired to the machine's buttons");
+    keep(browser, "agent-power.png");
+    open("network");
+    browser.shows("Given");
+    browser.click("//summary[text()='Change the address']");
+    keep(browser, "agent-network.png");
     open("people");
     browser.shows("What was done");
     keep(browser, "agent-people.png");
     open("device");
     browser.shows("What the machine sees");
+    browser.press("Show the log");
+    browser.shows("NetworkManager");
     keep(browser, "agent-device.png");
     open("device");
 }

@@ -93,6 +93,15 @@ impl Device {
         self.wait_until_healthy(port);
     }
 
+    /// Waits until the machine has switched itself off, or has restarted: that ends it here.
+    pub fn await_end(&mut self) {
+        let until = Instant::now() + Duration::from_mins(2);
+        while self.machine.try_wait().is_ok_and(|ended| ended.is_none()) {
+            assert!(Instant::now() < until, "{}", self.console());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
     /// Whether the agent answers on a port.
     pub fn answers(&self, port: u16) -> bool {
         let address = format!("https://127.0.0.1:{port}/healthz");

@@ -19,7 +19,7 @@ use agent_media::Store;
 use agent_power::Atx;
 use agent_video::{Video, VideoState};
 use agent_webrtc::Exchange;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::failure::{Code, Failure, chain};
 use crate::guard::Peer;
@@ -27,6 +27,7 @@ use crate::live::state::{ControlState, DriveState, LiveState, PasteState, Viewer
 use crate::meters::Meters;
 use crate::pikvm::state::Chosen;
 use crate::settings::Settings;
+use crate::v1::fetch::Running;
 use crate::v1::power::Power;
 
 /// Most seats that are remembered: more than there can be sessions and tokens.
@@ -80,6 +81,8 @@ pub struct App {
     pub meters: Meters,
     /// What users chose.
     pub settings: watch::Sender<Settings>,
+    /// Has the program start again, with what is set now.
+    pub again: Notify,
     control: Mutex<Control>,
     viewers: Mutex<BTreeMap<Viewer, ViewerEntry>>,
     seats: Mutex<BTreeMap<SessionId, Viewer>>,
@@ -87,6 +90,8 @@ pub struct App {
     next_viewer: AtomicU64,
     /// What a client of the `PiKVM` kind chose for the drive.
     pub(crate) chosen: Mutex<Option<Chosen>>,
+    /// Images that are being fetched.
+    pub(crate) fetches: Mutex<Vec<Running>>,
     /// Ends the paste that is running.
     pub(crate) paste: Mutex<Option<watch::Sender<bool>>>,
 }
@@ -99,12 +104,14 @@ impl App {
             parts,
             live: watch::Sender::new(LiveState::default()),
             meters: Meters::default(),
+            again: Notify::new(),
             control: Mutex::default(),
             viewers: Mutex::default(),
             seats: Mutex::default(),
             sessions: Mutex::default(),
             next_viewer: AtomicU64::new(1),
             chosen: Mutex::new(None),
+            fetches: Mutex::default(),
             paste: Mutex::new(None),
         })
     }

@@ -23,7 +23,9 @@ const KEY: &str = "device.key";
 const CERTIFICATE: &str = "device.crt";
 /// Addresses that were given to this device by hand, one a line, the newest last.
 const ADDRESSES: &str = "device.addresses";
-/// Most of them that the certificate names.
+/// The names that the certificate has, one a line.
+const NAMES: &str = "device.names";
+/// Most addresses that the certificate names.
 const MOST_ADDRESSES: usize = 8;
 /// A Pi has no battery clock and may believe that it is 1970: the certificate holds from then on …
 const NOT_BEFORE: i64 = 0;
@@ -86,36 +88,54 @@ impl Identity {
             fs_err::create_dir_all(folder).map_err(IdentityError::Io)?;
             durable::write(&key, made.serialize_pem().as_bytes()).map_err(IdentityError::Io)?;
             durable::write(&certificate, shown.as_bytes()).map_err(IdentityError::Io)?;
+            let list = folder.join(NAMES);
+            durable::write(&list, lines(names).as_bytes()).map_err(IdentityError::Io)?;
         }
         let key_pem = fs_err::read_to_string(key).map_err(IdentityError::Io)?;
         let certificate = fs_err::read_to_string(certificate).map_err(IdentityError::Io)?;
         let shown = Shown(RwLock::new(certified(&certificate, &key_pem)?));
-        Ok(Self {
+        let identity = Self {
             folder: folder.to_owned(),
             names: names.to_vec(),
             key_pem,
             shown: Arc::new(shown),
-        })
+        };
+        // Somebody may have given the device another name since.
+        let list = folder.join(NAMES);
+        let known = fs_err::read_to_string(&list).unwrap_or_default();
+        if !names.is_empty() && known != lines(names) {
+            identity.show(&identity.addresses())?;
+            durable::write(&list, lines(names).as_bytes()).map_err(IdentityError::Io)?;
+        }
+        Ok(identity)
     }
 
     /// Has the certificate name an address too, of the same key. New connections are shown it at once.
     pub fn cover(&self, address: IpAddr) -> Result<(), IdentityError> {
-        let list = self.folder.join(ADDRESSES);
-        let known = fs_err::read_to_string(&list).unwrap_or_default();
-        let mut addresses: Vec<IpAddr> = known.lines().filter_map(|l| l.parse().ok()).collect();
+        let mut addresses = self.addresses();
         if addresses.contains(&address) {
             return Ok(());
         }
         addresses.push(address);
         let surplus = addresses.len().saturating_sub(MOST_ADDRESSES);
         addresses.drain(..surplus);
+        self.show(&addresses)?;
+        let list = self.folder.join(ADDRESSES);
+        durable::write(&list, lines(&addresses).as_bytes()).map_err(IdentityError::Io)
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        let known = fs_err::read_to_string(self.folder.join(ADDRESSES)).unwrap_or_default();
+        known.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Makes another certificate of the same key, keeps it and shows it.
+    fn show(&self, addresses: &[IpAddr]) -> Result<(), IdentityError> {
         let key = KeyPair::from_pem(&self.key_pem).map_err(IdentityError::Make)?;
-        let certificate = make(&key, &self.names, &addresses)?;
+        let certificate = make(&key, &self.names, addresses)?;
         let shown = certified(&certificate, &self.key_pem)?;
-        let lines: Vec<String> = addresses.iter().map(|ip| format!("{ip}\n")).collect();
         let file = self.folder.join(CERTIFICATE);
         durable::write(&file, certificate.as_bytes()).map_err(IdentityError::Io)?;
-        durable::write(&list, lines.concat().as_bytes()).map_err(IdentityError::Io)?;
         *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = shown;
         Ok(())
     }
@@ -140,6 +160,11 @@ impl Identity {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
+}
+
+fn lines(entries: &[impl ToString]) -> String {
+    let lines = entries.iter().map(|entry| entry.to_string() + "\n");
+    lines.collect()
 }
 
 /// Makes a certificate in PEM.
@@ -225,6 +250,13 @@ mod tests {
         let names = |address: [u8; 4]| certificate.windows(4).any(|four| four == address);
         assert!(names([192, 0, 2, 9]) && names([192, 0, 2, 2]));
         assert!(!names([192, 0, 2, 1]), "the oldest makes room");
+        // Another name: another certificate, the same key and addresses.
+        let renamed = Identity::load_or_make(folder.path(), &["rack.local".to_owned()]).unwrap();
+        assert_ne!(renamed.fingerprint(), again.fingerprint());
+        let shown = renamed.shown.get();
+        let certificate = shown.cert[0].as_ref();
+        assert!(certificate.windows(4).any(|four| four == [192, 0, 2, 9]));
+        assert!(certificate.windows(10).any(|ten| ten == b"rack.local"));
     }
 
     #[test]

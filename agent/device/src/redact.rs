@@ -75,11 +75,23 @@ impl Redactor {
     fn word(&mut self, word: &str, clean: &mut String) {
         // What ends a sentence is no part of what stands there.
         let core = word.trim_end_matches(['.', ':', '-', '_']);
-        let found = self.kind(core).filter(|kind| self.kinds.contains(kind));
-        let Some(kind) = found else {
-            clean.push_str(word);
+        let Some(kind) = self.kind(core) else {
+            // Words are also joined to others, and to ports.
+            match core.rfind(['-', '_', ':']) {
+                Some(at) => {
+                    self.word(&core[..at], clean);
+                    clean.push_str(&core[at..=at]);
+                    self.word(&core[at + 1..], clean);
+                    clean.push_str(&word[core.len()..]);
+                }
+                None => clean.push_str(word),
+            }
             return;
         };
+        if !self.kinds.contains(&kind) {
+            clean.push_str(word);
+            return;
+        }
         let count = self.seen.keys().filter(|(other, _)| *other == kind).count();
         let key = (kind, core.to_ascii_lowercase());
         let number = *self.seen.entry(key).or_insert(count + 1);
@@ -107,18 +119,10 @@ fn is_part(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '_')
 }
 
-/// An address, also with its port behind it.
+/// An address of something else than this device itself.
 fn is_address(word: &str) -> bool {
-    let host = match word.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|c| c.is_ascii_digit()) => host,
-        _ => word,
-    };
-    // “::” and times of day are no addresses of anything.
-    let is_it = |text: &str| {
-        text.parse::<IpAddr>()
-            .is_ok_and(|ip| !ip.is_unspecified() && !ip.is_loopback())
-    };
-    is_it(word) || host.contains('.') && is_it(host)
+    let address = word.parse::<IpAddr>();
+    address.is_ok_and(|ip| !ip.is_unspecified() && !ip.is_loopback())
 }
 
 fn is_card(word: &str) -> bool {
@@ -164,12 +168,16 @@ mod tests {
             ),
             (
                 "peer [2001:db8::5]:443 and 192.0.2.9:5000",
-                "peer [[address 2]]:443 and [address 3]",
+                "peer [[address 2]]:443 and [address 3]:5000",
             ),
             ("card 52:54:00:12:34:56 on eth0", "card [card 1] on eth0"),
             (
                 "https://rack-7.local for alice",
                 "https://[name 1] for [name 2]",
+            ),
+            (
+                "shell@0-192.0.2.7:9000-192.0.2.9:49998.service",
+                "shell@0-[address 1]:9000-[address 3]:49998.service",
             ),
             ("code ABCD-EF23-GH45", "code [secret 1]"),
             (

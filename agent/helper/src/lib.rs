@@ -7,6 +7,8 @@ pub mod client;
 pub mod gadget;
 pub mod media;
 pub mod claim_file;
+pub mod reset;
+pub mod usb;
 pub mod server;
 
 pub use client::{Client, HelperError};

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use agent_network::{NetworkState, Plan};
+use agent_network::{HostName, NetworkState, Plan};
 use serde::{Deserialize, Serialize};
+
+use crate::usb::UsbPlace;
 
 /// Longest line, either way: nothing that can be asked for is near it.
 pub const LINE: usize = 64 * 1024;
@@ -44,6 +46,13 @@ pub enum Request {
         /// What.
         request: NetworkRequest,
     },
+    /// Reset the capture dongle that is plugged in there.
+    ResetUsb {
+        /// Where.
+        place: UsbPlace,
+    },
+    /// Make the device as if it were new, and restart it.
+    FactoryReset {},
     /// Restart the device.
     Restart {},
     /// Switch the device off.
@@ -74,6 +83,11 @@ pub enum NetworkRequest {
     },
     /// Take the change on trial back now.
     Revert {},
+    /// Give the device another name.
+    Rename {
+        /// The name.
+        name: HostName,
+    },
 }
 
 /// An answer.

@@ -7,20 +7,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_network::{ChangeError, Changes, NetworkManager};
+use agent_network::{ChangeError, Changes, NetworkManager, host_name, manager};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 
 use crate::gadget::{self, Places};
 use crate::protocol::{self, Answer, LINE, NetworkRequest, Request};
-use crate::{claim_file, media};
+use crate::{claim_file, media, reset, usb};
 
 /// What the helper works on.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Socket that the daemon asks on.
     pub socket: PathBuf,
+    /// Folder of the agent's own files.
+    pub state: PathBuf,
     /// Folder of the images.
     pub media: PathBuf,
     /// The boot partition.
@@ -105,6 +107,7 @@ impl Helper {
         let answer = match protocol::read::<Request>(&line) {
             // The network has turns of its own: others must not wait for it.
             Ok(Request::Network { request }) => self.answer_network(&request).await,
+            Ok(Request::FactoryReset {}) => self.reset().await,
             Ok(request) => {
                 let _turn = self.turn.lock().await;
                 self.answer(&request)
@@ -112,6 +115,27 @@ impl Helper {
             Err(error) => failed(&error),
         };
         writer.write_all(&protocol::line(&answer)).await
+    }
+
+    /// Marks the device, forgets the network while its manager is there, and restarts.
+    async fn reset(&self) -> Answer {
+        if let Err(error) = reset::mark(&self.settings.state) {
+            return failed(&error);
+        }
+        // The way to the agent's folder is marked; a network that stays set is told in the log.
+        let forgotten = manager::forget().await;
+        match self.machine.restart() {
+            Ok(()) => forgotten.map_or_else(|error| failed(&error), |()| Answer::Done),
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// Does what a mark asks for. Called before anybody is served.
+    pub fn reset_if_marked(&self) -> io::Result<()> {
+        if reset::is_marked(&self.settings.state) {
+            reset::empty(&self.settings.state)?;
+        }
+        Ok(())
     }
 
     async fn answer_network(&self, request: &NetworkRequest) -> Answer {
@@ -135,6 +159,10 @@ impl Helper {
             }
             NetworkRequest::Keep { token } => done(self.network.keep(token).await),
             NetworkRequest::Revert {} => done(self.network.go_back().await),
+            NetworkRequest::Rename { name } => match host_name::set(name).await {
+                Ok(()) => Answer::Done,
+                Err(error) => failed(&error),
+            },
         }
     }
 
@@ -160,8 +188,13 @@ impl Helper {
             Request::HideClaimCode {} => {
                 done(claim_file::hide(&self.settings.boot).map_err(Into::into))
             }
-            // Has a way of its own.
-            Request::Network { .. } => failed(&io::Error::from(io::ErrorKind::Unsupported)),
+            // These have ways of their own.
+            Request::Network { .. } | Request::FactoryReset {} => {
+                failed(&io::Error::from(io::ErrorKind::Unsupported))
+            }
+            Request::ResetUsb { place } => {
+                done(usb::reset(place, Path::new("/sys")).map_err(Into::into))
+            }
             Request::Restart {} => done(self.machine.restart().map_err(Into::into)),
             Request::PowerOff {} => done(self.machine.power_off().map_err(Into::into)),
         }
@@ -224,6 +257,7 @@ mod tests {
     fn helper(folder: &Path) -> (Arc<Helper>, Client) {
         let settings = Settings {
             socket: folder.join("helper.sock"),
+            state: folder.to_owned(),
             media: folder.join("media"),
             boot: folder.join("boot"),
             places: Places {

@@ -10,8 +10,10 @@ pub mod plan;
 pub mod state;
 pub mod manager;
 pub mod changes;
+pub mod host_name;
 
 pub use changes::{ChangeError, Changes};
+pub use host_name::{BadHostName, HostName};
 pub use manager::{Manager, NetworkManager};
 pub use plan::{BadPlan, Plan};
 pub use state::{Interface, NetworkState, Pending};

@@ -120,6 +120,7 @@ trait Active {
 )]
 trait Profile {
     fn get_settings(&self) -> zbus::Result<Settings>;
+    fn delete(&self) -> zbus::Result<()>;
     fn update2(
         &self,
         settings: Settings,
@@ -237,6 +238,26 @@ impl Manager for NetworkManager {
         daemon.checkpoint_rollback(&way_back).await?;
         Ok(())
     }
+}
+
+#[proxy(
+    interface = "org.freedesktop.NetworkManager.Settings",
+    default_service = "org.freedesktop.NetworkManager",
+    default_path = "/org/freedesktop/NetworkManager/Settings"
+)]
+trait Profiles {
+    fn list_connections(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
+}
+
+/// Forgets all that was set of the network: each interface is as on a new device.
+pub async fn forget() -> Result<(), ManagerError> {
+    let bus = Connection::system().await?;
+    for path in ProfilesProxy::new(&bus).await?.list_connections().await? {
+        let profile = ProfileProxy::builder(&bus).path(path).build().await?;
+        // One that is no file, such as that of the loopback, cannot be deleted and need not be.
+        drop(profile.delete().await);
+    }
+    Ok(())
 }
 
 async fn device(bus: &Connection, path: OwnedObjectPath) -> zbus::Result<DeviceProxy<'static>> {

@@ -6,6 +6,9 @@ import { action, bytes, field, h } from "./dom.js";
 // Small enough that a broken connection costs little, large enough to be quick.
 const PART = 8 * 1024 * 1024;
 
+/** How often it is looked how a fetch goes, in milliseconds. */
+const LOOK = 1500;
+
 /** The drive and the images. */
 export async function mediaPanel({ live }) {
   const drive = h("div", {});
@@ -14,7 +17,10 @@ export async function mediaPanel({ live }) {
   const show = async () => {
     const media = await get("media");
     room.textContent = `${bytes(media.free)} are free on the device.`;
-    list.replaceChildren(...media.images.map((image) => row(image, show)));
+    const problems = media.fetches.filter(({ problem }) => problem);
+    const isFetched = (image) => media.fetches.some(({ name, problem }) => name === image.name && !problem);
+    list.replaceChildren(...problems.map((one) => failed(one, show)), ...media.images.map((image) => row(image, show, isFetched(image))));
+    if (media.fetches.length > problems.length) setTimeout(() => list.isConnected && show(), LOOK);
     if (!media.images.length) list.append(h("p", { class: "empty" }, "No images yet. Upload an ISO file or a disk image, then insert it: the machine sees a drive."));
   };
   const showDrive = () => {
@@ -27,10 +33,26 @@ export async function mediaPanel({ live }) {
   live.addEventListener("state", showDrive);
   showDrive();
   await show();
-  return [drive, upload(show), h("h3", {}, "Images"), list, room];
+  return [drive, upload(show), fetching(show), h("h3", {}, "Images"), list, room];
 }
 
-function row(image, changed) {
+function failed({ name, problem }, changed) {
+  return h("article", { class: "item" }, h("strong", {}, name), h("small", { class: "bad" }, problem),
+    h("div", { class: "actions" }, action("All right", () => ask("DELETE", `fetches/${encodeURIComponent(name)}`).then(changed))));
+}
+
+function fetching(changed) {
+  const address = h("input", { type: "url", id: "image-address", autocomplete: "off" });
+  const digest = h("input", { autocomplete: "off", spellcheck: "false" });
+  const begin = async () => {
+    const image = await ask("POST", "fetches", { address: address.value.trim(), sha256: digest.value.trim() || undefined });
+    await changed();
+    return `${image.name} is on its way.`;
+  };
+  return h("details", {}, h("summary", {}, "Fetch from an address"), field("Address", address, "The device fetches it itself, by https."), field("SHA-256, if you know it", digest), action("Fetch", begin, { class: "primary" }));
+}
+
+function row(image, changed, isFetched) {
   const isWhole = image.received === image.size;
   const kind = h("select", { "aria-label": "Insert as" }, h("option", { value: "cd", selected: /\.iso$/i.test(image.name) }, "CD"), h("option", { value: "disk", selected: !/\.iso$/i.test(image.name) }, "disk"), h("option", { value: "write" }, "disk, the machine may write"));
   const insert = async () => {
@@ -43,9 +65,9 @@ function row(image, changed) {
     await ask("DELETE", `media/${encodeURIComponent(image.name)}`);
     await changed();
   };
-  const state = isWhole ? `${bytes(image.size)} · SHA-256 ${image.sha256?.slice(0, 16)}…` : `${bytes(image.received)} of ${bytes(image.size)} are here: choose the same file to go on`;
+  const state = isWhole ? `${bytes(image.size)} · SHA-256 ${image.sha256?.slice(0, 16)}…` : `${bytes(image.received)} of ${bytes(image.size)} are here${isFetched ? "" : ": choose the same file to go on"}`;
   return h("article", { class: "item" }, h("strong", {}, image.name), h("small", { title: image.sha256 ?? "" }, state),
-    h("div", { class: "actions" }, isWhole && kind, isWhole && action("Insert", insert), action("Delete", remove)));
+    h("div", { class: "actions" }, isWhole && kind, isWhole && action("Insert", insert), isFetched ? action("Stop", () => ask("DELETE", `fetches/${encodeURIComponent(image.name)}`).then(changed)) : action("Delete", remove)));
 }
 
 function upload(changed) {

@@ -63,12 +63,46 @@ export async function devicePanel({ live }) {
   };
   parts.push(h("h3", {}, "Your password"), field("Password so far", old), field("New password", fresh, "At least 8 characters."), action("Change it", change), h("h3", {}, "Second factor"), secondFactor(),
     h("h3", {}, "Updates"), h("p", { class: "hint" }, "This version cannot update itself yet: flash a new image, or install a newer package."),
-    live.hello.role === "admin" && h("h3", {}, "This device"),
+    live.hello.role === "admin" && h("h3", {}, "Restart"),
     live.hello.role === "admin" && h("div", { class: "actions" }, action("Restart it", () => sure("Restart the device? Everybody is disconnected for a minute.") && ask("POST", "device/restart").then(() => "It restarts; this page comes back by itself.")),
       action("Switch it off", () => sure("Switch the device off? Somebody has to pull its plug to start it again.") && ask("POST", "device/power-off").then(() => "It switches off."))),
     h("h3", {}, "For programs"), h("p", {}, h("a", { href: "/api/v1/openapi.json" }, "OpenAPI document"), " · ", h("a", { href: "/api/v1/metrics" }, "Measurements for Prometheus")));
   if (!live.mayOperate) parts.splice(0, 7);
-  return parts;
+  return [...(await deviceFacts(live)), ...parts];
+}
+
+/** The device itself: how it is, its name, its log, and the way back to the beginning. */
+async function deviceFacts(live) {
+  const device = await get("device");
+  const facts = h("dl", {});
+  const fact = (name, value) => value && facts.append(h("dt", {}, name), h("dd", {}, value));
+  const gibibytes = (bytes) => bytes && `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  fact("Board", device.model);
+  fact("Temperature", device.temperature && `${device.temperature.toFixed(0)} °C`);
+  fact("Memory", device.memory && `${gibibytes(device["memory-free"])} of ${gibibytes(device.memory)} free`);
+  fact("Room for images", gibibytes(device["storage-free"]));
+  fact("Clock", `${new Date(device.time * 1000).toLocaleString()}${device["is-clock-set"] ? "" : ", not set by a time server"}`);
+  fact("Kernel", device.kernel);
+  const parts = [h("h3", {}, "This device"), ...device.warnings.map((warning) => h("p", { class: "bad", role: "alert" }, `Power or cooling: ${warning}.`)), facts];
+  if (live.hello.role !== "admin") return parts;
+  const name = h("input", { id: "host-name", value: device["host-name"], autocomplete: "off", autocapitalize: "none", spellcheck: "false" });
+  const rename = async () => {
+    await ask("PUT", "device/name", { "host-name": name.value.trim() });
+    return `The device is now ${name.value.trim()}.local. This page comes back in a moment.`;
+  };
+  const again = h("input", { id: "reset-name", autocomplete: "off", autocapitalize: "none", spellcheck: "false" });
+  const reset = () => ask("POST", "device/factory-reset", { "host-name": again.value.trim() }).then(() => "The device starts as if it were new. Its code is on its console and boot partition.");
+  const log = h("pre", { class: "log", tabindex: "0", hidden: true });
+  const showLog = async () => {
+    log.textContent = await (await fetch("/api/v1/logs?lines=200")).text();
+    log.hidden = false;
+    log.scrollTop = log.scrollHeight;
+  };
+  return [...parts, field("Name", name, "Letters, digits and hyphens. The device is reached at NAME.local."), action("Rename", rename),
+    h("h3", {}, "Log"), h("p", { class: "hint" }, "Addresses, names, cards and secrets are taken out, so that it can be shown to others."),
+    h("div", { class: "actions" }, action("Show the log", showLog), h("a", { class: "button", href: "/api/v1/logs?lines=20000&download=true", download: "device.log" }, "Save the log"),
+      h("a", { class: "button quiet", href: "/api/v1/logs?lines=20000&download=true&keep=address,card,name,secret", download: "device.log" }, "Save it with everything")), log,
+    h("details", {}, h("summary", {}, "Back to the beginning"), h("p", {}, "All users, images, settings and the network's settings are deleted, and the device gets a new key. There is no way back."), field("Type the device's name", again), action("Delete everything", reset, { class: "danger" }))];
 }
 
 function secondFactor() {

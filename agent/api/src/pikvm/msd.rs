@@ -1,6 +1,9 @@
 //! `/api/msd`: images and the drive. A client chooses an image first and connects the drive then.
 
+use std::convert::Infallible;
+use std::io::Read as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_access::Principal;
 use agent_access::audit::Action;
@@ -8,9 +11,11 @@ use agent_helper::{Drive, ImageName, Medium, Request, Writable};
 use agent_media::MediaError;
 use agent_media::range::Part;
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, Bytes as Chunk};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,6 +25,12 @@ use crate::guard::Peer;
 use crate::pikvm::envelope::{Done, Refused};
 use crate::pikvm::hid::switch;
 use crate::pikvm::state::{self, Chosen};
+use crate::v1::fetch;
+
+/// How often a client is told how far an image is.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// Bytes that are read of an image at a time.
+const PIECE: usize = 256 * 1024;
 
 /// Parameters of a request.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +39,7 @@ pub struct Parameters {
     cdrom: Option<String>,
     rw: Option<String>,
     connected: Option<String>,
+    url: Option<String>,
 }
 
 fn image(given: &Parameters) -> Result<ImageName, Refused> {
@@ -74,6 +86,76 @@ pub async fn write(
     Ok(Done(
         json!({ "image": { "name": name.as_str(), "size": entry.size, "written": entry.received } }),
     ))
+}
+
+/// `POST /api/msd/write_remote`: a line of progress a second, until the image is here.
+pub async fn write_remote(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(principal): Extension<Principal>,
+    Query(given): Query<Parameters>,
+) -> Result<Response, Refused> {
+    let url = given.url.as_deref();
+    let url = url.ok_or_else(|| Refused::parameter("the parameter url is missing"))?;
+    let fetcher = agent_media::Fetcher::of_system().map_err(Failure::from)?;
+    let fetched = fetcher.get(url).await.map_err(Failure::from)?;
+    let name = match (&given.image, &fetched.name) {
+        (None, Some(name)) => name.parse().map_err(Failure::from)?,
+        _ => image(&given)?,
+    };
+    let size = fetched.size;
+    fetch::start(&app, &principal, peer, &name, fetched, None)?;
+    let lines = stream::unfold(Some((app, name, size)), async |state| {
+        let (app, name, size) = state?;
+        tokio::time::sleep(PROGRESS).await;
+        let (running, problem) = fetch::progress(&app, &name);
+        let entry = app.parts.media.list().unwrap_or_default();
+        let entry = entry.into_iter().find(|entry| entry.name == name);
+        let written = entry.map_or(0, |entry| entry.received);
+        let line = match problem {
+            Some(problem) => {
+                json!({ "ok": false, "result": { "error": "MsdError", "error_msg": problem } })
+            }
+            None => {
+                json!({ "ok": true, "result": { "image": { "name": name.as_str(), "size": size, "written": written } } })
+            }
+        };
+        let next = running.then_some((app, name, size));
+        Some((Ok::<_, Infallible>(format!("{line}\n")), next))
+    });
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+/// `GET /api/msd/read`: an image as it is; what is asked of compression is left alone.
+pub async fn download(
+    State(app): State<Arc<App>>,
+    Query(given): Query<Parameters>,
+) -> Result<Response, Refused> {
+    let name = image(&given)?;
+    let (file, size) = app.parts.media.open_image(&name).map_err(Failure::from)?;
+    let pieces = stream::unfold(file, async |mut file| {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; PIECE];
+            let read = file.read(&mut piece);
+            read.map(|length| {
+                piece.truncate(length);
+                (piece, file)
+            })
+        });
+        match read.await {
+            Ok(Ok((piece, _))) if piece.is_empty() => None,
+            Ok(Ok((piece, file))) => Some((Ok(piece), file)),
+            // The connection ends without the whole, and the client sees that.
+            _ => None,
+        }
+    });
+    let pieces = pieces.map(|piece: Result<_, Infallible>| piece.map(Chunk::from));
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, size.to_string()),
+    ];
+    Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
 /// `POST /api/msd/set_params`.

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::guard::Need::{Public, Role};
-use crate::pikvm::{atx, hid, media as pikvm_media, msd, socket, streamer, system};
+use crate::pikvm::{atx, hid, log, media as pikvm_media, msd, socket, streamer, system};
 use crate::routes::{self, Operation as Op};
 use crate::v1::{
-    audit, device, gadget, keyboard, media, metrics, network, power, session, status, streams,
-    tokens, users, video, wake,
+    audit, device, fetch, gadget, keyboard, logs, media, metrics, network, power, session, status,
+    streams, tokens, users, video, wake,
 };
 use crate::{live, openapi, page};
 
@@ -130,6 +130,14 @@ fn machine() -> Vec<Op> {
         Op::new(POST, "/api/v1/network/keep", Public, "Keeps the change on trial: with its token, at the new address", network::keep)
             .takes::<network::Keep>(),
         Op::new(DELETE, "/api/v1/network/trial", Role(Admin), "Takes the change on trial back", network::take_back),
+        Op::new(GET, "/api/v1/device", Role(Viewer), "Answers how the device itself is", device::read)
+            .gives::<device::Device>(),
+        Op::new(PUT, "/api/v1/device/name", Role(Admin), "Gives the device another name; the agent starts again", device::rename)
+            .takes::<device::NewName>(),
+        Op::new(POST, "/api/v1/device/factory-reset", Role(Admin), "Deletes all that is on the device but its system, and restarts it", device::factory_reset)
+            .takes::<device::Confirmation>(),
+        Op::new(GET, "/api/v1/logs", Role(Admin), "Answers the last lines of the device's log", logs::read)
+            .query(&["lines", "keep", "download"]).gives_bytes("text/plain"),
         Op::new(POST, "/api/v1/device/restart", Role(Admin), "Restarts the device", device::restart),
         Op::new(POST, "/api/v1/device/power-off", Role(Admin), "Switches the device off", device::power_off),
         Op::new(GET, "/api/v1/metrics", Role(Viewer), "Answers measurements for Prometheus", metrics::read)
@@ -145,6 +153,9 @@ fn drive() -> Vec<Op> {
         Op::new(PUT, "/api/v1/media/{name}", Role(Operator), "Takes an image or, with Content-Range, the next part of one", media::upload)
             .query(&["sha256"]).takes_bytes("application/octet-stream").gives::<media::Image>(),
         Op::new(DELETE, "/api/v1/media/{name}", Role(Operator), "Deletes an image", media::remove),
+        Op::new(POST, "/api/v1/fetches", Role(Operator), "Fetches an image from an https address", fetch::begin)
+            .takes::<fetch::NewFetch>().gives::<media::Image>(),
+        Op::new(DELETE, "/api/v1/fetches/{name}", Role(Operator), "Ends a fetch", fetch::end),
         Op::new(PUT, "/api/v1/drive", Role(Operator), "Puts an image into the drive", media::insert)
             .takes::<media::Insert>(),
         Op::new(DELETE, "/api/v1/drive", Role(Operator), "Takes the image out, whether the host likes it or not", media::eject),
@@ -188,6 +199,7 @@ fn clients() -> Vec<Op> {
         op!(get("/api/auth/check", "PiKVM: answers that whoever asks is known"), system::check),
         op!((POST, "/api/auth/logout", Role(Viewer), "PiKVM: takes the cookie back"), system::sign_out),
         op!(get("/api/info", "PiKVM: answers what the device is"), system::info),
+        op!((GET, "/api/log", Role(Admin), "PiKVM: answers the device's log"), log::read),
         op!(get("/api/atx", "PiKVM: answers what the front panel shows"), atx::read),
         op!(post("/api/atx/power", "PiKVM: switches the machine on or off"), atx::power),
         op!(post("/api/atx/click", "PiKVM: presses a button"), atx::click),
@@ -207,6 +219,8 @@ fn clients() -> Vec<Op> {
         op!(post("/api/hid/events/send_mouse_wheel", "PiKVM: turns the wheel"), hid::mouse_wheel),
         op!(get("/api/msd", "PiKVM: answers images and drive"), msd::read),
         op!(post("/api/msd/write", "PiKVM: takes an image"), msd::write),
+        op!(post("/api/msd/write_remote", "PiKVM: fetches an image"), msd::write_remote),
+        op!(get("/api/msd/read", "PiKVM: answers an image"), msd::download),
         op!(post("/api/msd/set_params", "PiKVM: chooses an image"), msd::choose),
         op!(post("/api/msd/set_connected", "PiKVM: inserts or ejects it"), msd::connect),
         op!(post("/api/msd/remove", "PiKVM: deletes an image"), msd::remove),

@@ -18,7 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{Asked, Body};
-use crate::app::App;
+use super::fetch::FetchEntry;
+use crate::app::{App, lock};
 use crate::failure::{Code, Failure, chain};
 use crate::guard::Peer;
 use crate::live::state::DriveState;
@@ -39,6 +40,8 @@ pub struct Media {
     /// What is in the drive.
     #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
     drive: Option<DriveState>,
+    /// Images that are being fetched, and those that could not be.
+    fetches: Vec<FetchEntry>,
 }
 
 /// An image.
@@ -75,6 +78,18 @@ pub struct Insert {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     writable: Writable,
+}
+
+impl Image {
+    /// Returns one of which nothing is here yet.
+    pub(crate) fn on_its_way(name: &ImageName, size: u64) -> Self {
+        Self {
+            name: name.to_string(),
+            size,
+            received: 0,
+            sha256: None,
+        }
+    }
 }
 
 impl From<Entry> for Image {
@@ -128,6 +143,10 @@ pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Media>, Failure> {
         images: images.into_iter().map(Image::from).collect(),
         free: store.free().map_err(|error| failed(&error))?,
         drive: app.live.borrow().drive.clone(),
+        fetches: lock(&app.fetches)
+            .iter()
+            .map(|one| one.entry.clone())
+            .collect(),
     }))
 }
 

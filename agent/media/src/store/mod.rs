@@ -242,6 +242,20 @@ impl Store {
         Err(MediaError::Missing { name: name.clone() })
     }
 
+    /// Opens a whole image for reading, and returns its size.
+    pub fn open_image(&self, name: &ImageName) -> Result<(fs_err::File, u64), MediaError> {
+        if !self.has(name) {
+            return Err(MediaError::Missing { name: name.clone() });
+        }
+        let io = |source| MediaError::Io {
+            name: name.clone(),
+            source,
+        };
+        let file = fs_err::File::open(self.path(name)).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        Ok((file, size))
+    }
+
     /// Whether a whole image has this name.
     pub fn has(&self, name: &ImageName) -> bool {
         self.path(name).is_file()
