@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::run::say;
 
 /// How often the kernel is asked how the host is. A file of sysfs costs some microseconds.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_secs(1);
 /// Pause before the gadget is tried again: a controller may still be on its way.
 const AGAIN: Duration = Duration::from_secs(5);
 

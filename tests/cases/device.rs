@@ -34,6 +34,7 @@ fn what_a_client_does_the_machine_sees() {
     pasting(&device, &cookie);
     stalls(&device, &cookie);
     pictures(&device, &cookie);
+    revocation(&device);
     media(&device, &cookie);
     clients(&device, folder.path());
     front_panel(&device);
@@ -343,6 +344,35 @@ fn h264(device: &Device, cookie: &str) {
     assert!(unit[..2] == [1, 1] && is_key(&unit[2..]));
     let mut socket = device.socket("/api/media/ws?video=h264", cookie);
     assert!(is_key(&binary(&mut socket)));
+}
+
+/// All that streams for a session ends with it.
+fn revocation(device: &Device) {
+    let cookie = device.cookie("admin", "correct horse");
+    let mut live = device.socket("/api/v1/live", &cookie);
+    let mut socket = device.socket("/api/v1/video/h264", &cookie);
+    let stream = device.anybody("GET", "/stream").header("cookie", &cookie);
+    let mut stream = stream.send().unwrap();
+    read_parts(&mut stream, 1);
+    binary(&mut socket);
+    let own = device
+        .anybody("GET", "/api/v1/sessions")
+        .header("cookie", &cookie);
+    let sessions: Value = own.send().unwrap().json().unwrap();
+    let own = sessions
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["own"] == true);
+    let id = own.unwrap()["id"].as_str().unwrap();
+    let revoked = device
+        .request("DELETE", &format!("/api/v1/sessions/{id}"))
+        .send();
+    assert_eq!(revoked.unwrap().status(), 200);
+    while live.read().is_ok_and(|message| !message.is_close()) {}
+    while socket.read().is_ok_and(|message| !message.is_close()) {}
+    // It ends, with an error or without.
+    let _outcome = std::io::copy(&mut stream, &mut std::io::sink());
 }
 
 fn binary(socket: &mut Live) -> Vec<u8> {

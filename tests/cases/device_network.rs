@@ -183,7 +183,7 @@ impl Network {
         let script = format!("ip -4 -o addr show dev {} scope global", self.interface);
         let mut expected = expected.to_vec();
         expected.sort_unstable();
-        let until = Instant::now() + Duration::from_mins(2);
+        let until = Instant::now() + Duration::from_mins(3);
         loop {
             let said = if expected.contains(&LEASED) {
                 device.shell(&script)

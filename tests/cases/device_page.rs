@@ -248,7 +248,7 @@ fn panels(device: &Device, browser: &Browser, folder: &Path) {
     open("device");
     browser.shows("What the machine sees");
     browser.press("Show the log");
-    browser.shows("NetworkManager");
+    browser.shows("systemd[1]: ");
     keep(browser, "agent-device.png");
     open("device");
 }

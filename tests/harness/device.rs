@@ -145,10 +145,14 @@ impl Device {
     #[expect(clippy::unused_self, reason = "a device that is gone has no shell")]
     fn shell_on(&self, port: u16, script: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a shell");
+        // The way is lost when the device's address goes in between; nobody tells this end.
+        let wait = Some(Duration::from_secs(30));
+        stream.set_read_timeout(wait).expect("a plain socket");
         let script = format!("{script}\nexit\n");
         stream.write_all(script.as_bytes()).expect("it reads");
         let mut said = Vec::new();
-        stream.read_to_end(&mut said).expect("it answers");
+        // What came before is said, too; whoever awaits something asks again.
+        let _outcome = stream.read_to_end(&mut said);
         String::from_utf8_lossy(&said).into_owned()
     }
 
