@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agent_api::App;
 use agent_api::failure::chain;
+use agent_helper::gadget::HostWatch;
 use agent_helper::protocol::ClaimText;
 use agent_helper::usb::UsbPlace;
 use agent_helper::{GadgetState, Request};
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::run::say;
 
-/// How often the kernel is asked how the host is. A file of sysfs costs some microseconds.
+/// How often the kernel is asked how the host is.
 const LOOK: Duration = Duration::from_secs(1);
 /// Pause before the gadget is tried again: a controller may still be on its way.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -110,11 +111,12 @@ pub(crate) async fn watch(app: Arc<App>) {
     let mut leds = app.parts.input.leds();
     let mut video = app.parts.video.state();
     let mut ticks = tokio::time::interval(LOOK);
+    let mut looks = HostWatch::new(app.parts.places.clone());
     let mut host = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let now = app.parts.places.host_state();
+                let now = looks.state();
                 if now != host {
                     if now.as_deref() == Some("configured") {
                         app.parts.input.host_lost();

@@ -12,7 +12,9 @@
 //!
 //! Attributes that not every kernel has are written only if they exist.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_input::descriptor;
@@ -98,12 +100,39 @@ impl Places {
         };
         names.into_iter().next().ok_or_else(none)
     }
+}
 
-    /// Returns what the controller says of the host: `configured`, `suspended`, `not attached`….
-    pub fn host_state(&self) -> Option<String> {
-        let controller = self.controller().ok()?;
-        let path = self.controllers.join(controller).join("state");
-        Some(fs_err::read_to_string(path).ok()?.trim().to_owned())
+/// Looks how the host is, again and again: the kernel's file stays open, because this is done for as long as
+/// the device runs.
+#[derive(Debug)]
+pub struct HostWatch {
+    places: Places,
+    file: Option<File>,
+}
+
+impl HostWatch {
+    /// Makes one. Nothing is opened yet.
+    pub fn new(places: Places) -> Self {
+        Self { places, file: None }
+    }
+
+    /// Returns what the controller says of the host: `configured`, `suspended`, `not attached`…
+    pub fn state(&mut self) -> Option<String> {
+        if self.file.is_none() {
+            let controller = self.places.controller().ok()?;
+            let path = self.places.controllers.join(controller).join("state");
+            self.file = File::open(path).ok();
+        }
+        // A read from the beginning asks the kernel anew (sysfs.rst, “reading/writing attribute data”).
+        let mut text = [0; 64];
+        let read = self.file.as_ref()?.read_at(&mut text, 0);
+        if let Ok(length @ 1..) = read {
+            let text = String::from_utf8_lossy(&text[..length]);
+            return Some(text.trim().to_owned());
+        }
+        // The controller is gone; there may be another.
+        self.file = None;
+        None
     }
 }
 
@@ -375,7 +404,15 @@ mod tests {
         fs_err::write(places.gadget().join("mark"), "").unwrap();
         assert_eq!(make(&places, Profile::Full, "0011").unwrap(), state);
         assert!(places.gadget().join("mark").exists(), "the same one stays");
-        assert_eq!(places.host_state(), None);
+        let mut watch = HostWatch::new(places.clone());
+        assert_eq!(watch.state(), None);
+        let file = folder.path().join("udc/dummy_udc.0/state");
+        for state in ["configured", "suspended"] {
+            fs_err::write(&file, format!("{state}\n")).unwrap();
+            assert_eq!(watch.state().as_deref(), Some(state));
+        }
+        fs_err::write(&file, "").unwrap();
+        assert_eq!(watch.state(), None);
     }
 
     #[test]

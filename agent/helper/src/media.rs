@@ -1,7 +1,7 @@
 //! Images in the virtual drive.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -172,8 +172,13 @@ pub fn eject(places: &Places) -> Result<(), MediaError> {
 
 /// Returns the file name that is in the drive now: the host may have ejected it.
 pub fn inserted_file(places: &Places) -> Option<String> {
-    let text = fs_err::read_to_string(places.gadget().join(LUN).join("file")).ok()?;
-    let text = text.trim_end_matches('\n');
+    // Asked once a second for ever, so with as few calls as it takes: an attribute is one page at most.
+    let mut file = File::open(places.gadget().join(LUN).join("file")).ok()?;
+    let mut page = [0; 4096];
+    let length = file.read(&mut page).ok()?;
+    let text = std::str::from_utf8(&page[..length])
+        .ok()?
+        .trim_end_matches('\n');
     let name = text.rsplit('/').next().unwrap_or_default();
     (!name.is_empty()).then(|| name.to_owned())
 }

@@ -1,6 +1,7 @@
 //! What the daemon may ask for. One JSON object a line, one answer a request.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use agent_network::{HostName, NetworkState, Plan};
@@ -80,6 +81,8 @@ pub enum NetworkRequest {
     Keep {
         /// What the change was made with.
         token: String,
+        /// Address of this device that whoever keeps it came to.
+        local: IpAddr,
     },
     /// Take the change on trial back now.
     Revert {},

@@ -157,7 +157,7 @@ impl Helper {
                 let limit = Duration::from_secs(*seconds);
                 done(self.network.change(interface, plan, limit, token).await)
             }
-            NetworkRequest::Keep { token } => done(self.network.keep(token).await),
+            NetworkRequest::Keep { token, local } => done(self.network.keep(token, *local).await),
             NetworkRequest::Revert {} => done(self.network.go_back().await),
             NetworkRequest::Rename { name } => match host_name::set(name).await {
                 Ok(()) => Answer::Done,

@@ -84,6 +84,8 @@ pub enum Role {
     Packages,
     /// Manifest for Raspberry Pi Imager.
     ImagerManifest,
+    /// The agent as a Debian package.
+    Package,
     /// The signed update bundle.
     Bundle,
     /// A role of a newer writer: readers keep and verify the file, and make nothing of it.

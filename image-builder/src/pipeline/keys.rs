@@ -53,7 +53,7 @@ impl Keys {
         let agent = agent_inputs(recipe, host, lock)?;
         let initramfs = initramfs_inputs(recipe, &base)?;
         let image = image_inputs(recipe, &tools, agent.as_ref(), &initramfs)?;
-        let mut outputs = Inputs::new("outputs 3");
+        let mut outputs = Inputs::new("outputs 4");
         outputs.add("the image", image.key().as_bytes());
         outputs.add("the lock", lock.to_text());
         outputs.add("the recipe's description", &recipe.description);

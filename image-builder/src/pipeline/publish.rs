@@ -307,6 +307,19 @@ impl Outputs<'_> {
                 extracted: None,
             });
         }
+        if let (Some(path), Some(package)) = (self.agent, &agent) {
+            // For devices that run already: `apt install ./bakelite-agent_…`.
+            let (version, target) = (&package.version, TARGET);
+            let name = format!("{}_{version}_{target}.deb", package.name);
+            write_atomically(&folder.join(&name), &fs_err::read(path)?)?;
+            files.push(ArtifactFile {
+                name,
+                role: Role::Package,
+                size: package.size,
+                sha256: package.sha256,
+                extracted: None,
+            });
+        }
         let manifest = ArtifactManifest {
             schema: SCHEMA,
             name: recipe.name.clone(),

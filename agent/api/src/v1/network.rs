@@ -128,12 +128,10 @@ pub async fn keep(
     Extension(local): Extension<Local>,
     Body(keep): Body<Keep>,
 ) -> Result<Json<()>, Failure> {
-    let now = app.parts.helper.network().await?;
-    if now.pending.is_some() && !now.is_shown_by(local.0.ip()) {
-        let text = "this does not show that the new address works: open the device there";
-        return Err(Failure::new(Code::Conflict, text));
-    }
-    let request = NetworkRequest::Keep { token: keep.token };
+    let request = NetworkRequest::Keep {
+        token: keep.token,
+        local: local.0.ip(),
+    };
     let kept = app.parts.helper.ask_network(request).await;
     kept.map_err(|error| Failure::new(Code::Conflict, chain(&error)))?;
     let subject = Some("network kept".to_owned());

@@ -1,6 +1,7 @@
 //! One change at a time: on trial, then kept or taken back.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,9 @@ pub enum ChangeError {
     /// There is none, or another.
     #[error("no such change waits to be kept: it was kept already, or taken back")]
     NotPending,
+    /// Whoever keeps it came by the old address.
+    #[error("this does not show that the new address works: open the device there")]
+    NotShown,
     /// The network's manager failed.
     #[error("the network was not changed")]
     Manager(#[from] ManagerError),
@@ -95,12 +99,8 @@ impl<M: Manager> Changes<M> {
         let interfaces = self.manager.interfaces().await?;
         let mut trial = self.trial.lock().await;
         self.end_if_late(&mut trial);
-        let pending = trial.running.as_ref().map(|running| Pending {
-            interface: running.interface.clone(),
-            plan: running.plan.clone(),
-            old: running.old.clone(),
-            seconds: running.until.saturating_sub((self.clock)()).as_secs(),
-        });
+        let pending = trial.running.as_ref();
+        let pending = pending.map(|running| self.pending(running));
         Ok(NetworkState {
             interfaces,
             pending,
@@ -158,13 +158,22 @@ impl<M: Manager> Changes<M> {
         Ok(())
     }
 
-    /// Keeps the change: somebody was reached by it.
-    pub async fn keep(&self, token: &str) -> Result<(), ChangeError> {
+    /// Keeps the change: somebody who has the token was reached at `local`, which shows that it works. The
+    /// token is looked at first: who has none has nothing done.
+    pub async fn keep(&self, token: &str, local: IpAddr) -> Result<(), ChangeError> {
         let mut trial = self.trial.lock().await;
         self.end_if_late(&mut trial);
         let running = trial.running.clone().ok_or(ChangeError::NotPending)?;
         if !is_same(token, &running.token) {
             return Err(ChangeError::NotPending);
+        }
+        let now = NetworkState {
+            interfaces: self.manager.interfaces().await?,
+            pending: Some(self.pending(&running)),
+            outcome: None,
+        };
+        if !now.is_shown_by(local) {
+            return Err(ChangeError::NotShown);
         }
         let (interface, plan) = (&running.interface, &running.plan);
         if let Err(error) = self.manager.keep(interface, plan, &running.way_back).await {
@@ -183,6 +192,15 @@ impl<M: Manager> Changes<M> {
         self.manager.go_back(&running.way_back).await?;
         self.end(&mut trial, "taken back as asked");
         Ok(())
+    }
+
+    fn pending(&self, running: &Running) -> Pending {
+        Pending {
+            interface: running.interface.clone(),
+            plan: running.plan.clone(),
+            old: running.old.clone(),
+            seconds: running.until.saturating_sub((self.clock)()).as_secs(),
+        }
     }
 
     fn end_if_late(&self, trial: &mut Trial) {

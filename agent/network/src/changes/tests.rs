@@ -22,7 +22,20 @@ impl Noted {
 
 impl Manager for Noted {
     async fn interfaces(&self) -> Result<Vec<Interface>, ManagerError> {
-        Ok(Vec::new())
+        let tried = self.last().starts_with("try");
+        let new = tried.then(|| "192.0.2.7/24".to_owned());
+        Ok(vec![Interface {
+            name: "eth0".into(),
+            kind: "ethernet".into(),
+            card: String::new(),
+            is_connected: true,
+            method: "automatic".into(),
+            addresses: std::iter::once("192.0.2.1/24".to_owned())
+                .chain(new)
+                .collect(),
+            gateway: None,
+            servers: Vec::new(),
+        }])
     }
 
     async fn try_plan(
@@ -65,6 +78,10 @@ fn plan() -> Plan {
     }
 }
 
+fn new() -> IpAddr {
+    "192.0.2.7".parse().unwrap()
+}
+
 const LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
@@ -81,12 +98,17 @@ async fn a_change_is_kept_by_its_token_and_by_no_other() {
         changes.change("eth0", &plan(), LIMIT, "other").await,
         Err(ChangeError::Pending)
     ));
-    assert!(changes.keep("secres").await.is_err());
+    assert!(changes.keep("secres", new()).await.is_err());
     // The process ends and starts again.
     drop(changes);
     let changes = Changes::open(noted.clone(), file.clone(), clock);
     assert_eq!(changes.read().await.unwrap().pending.unwrap().seconds, 60);
-    changes.keep("secret").await.unwrap();
+    let old = "192.0.2.1".parse().unwrap();
+    assert!(matches!(
+        changes.keep("secret", old).await,
+        Err(ChangeError::NotShown)
+    ));
+    changes.keep("secret", new()).await.unwrap();
     assert_eq!(noted.last(), "keep Some(192.0.2.7) /checkpoint/1");
     assert!(!file.exists());
     let state = changes.read().await.unwrap();
@@ -94,7 +116,7 @@ async fn a_change_is_kept_by_its_token_and_by_no_other() {
         (state.pending, state.outcome.as_deref()),
         (None, Some("kept"))
     );
-    assert!(changes.keep("secret").await.is_err());
+    assert!(changes.keep("secret", new()).await.is_err());
 }
 
 #[tokio::test]
@@ -108,7 +130,7 @@ async fn who_comes_too_late_keeps_nothing_and_the_next_change_can_begin() {
         .unwrap();
     NOW.fetch_add(60, Ordering::SeqCst);
     assert!(matches!(
-        changes.keep("secret").await,
+        changes.keep("secret", new()).await,
         Err(ChangeError::NotPending)
     ));
     let outcome = changes.read().await.unwrap().outcome.unwrap();
