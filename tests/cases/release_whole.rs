@@ -372,7 +372,7 @@ fn five_people_bring_a_release_out() {
         "a draft, and only one"
     );
     let said = team.does("dana", &["run", "publish-release", "--do"]);
-    assert!(said.contains("11 files at"), "{said}");
+    assert!(said.contains("12 files at"), "{said}");
     let released = github.releases();
     assert_eq!(
         (released.len(), released[0].0.as_str(), released[0].1),
