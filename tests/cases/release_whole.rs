@@ -383,7 +383,7 @@ fn five_people_bring_a_release_out() {
         .iter()
         .filter(|line| line.starts_with("POST") && line.ends_with("assets"))
         .count();
-    assert_eq!(uploads, 11, "nothing was uploaded twice");
+    assert_eq!(uploads, 12, "nothing was uploaded twice");
     // Again it finds that all is as it should be.
     team.is_refused(
         "dana",
