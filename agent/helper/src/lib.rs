@@ -1,5 +1,6 @@
 //! The helper that runs as root, and how the unprivileged daemon asks it. In: requests of a small
-//! typed protocol over a socket. Out: changes of the USB gadget, of virtual media and of the machine.
+//! typed protocol over a socket. Out: changes of the USB gadget, of virtual media, of the network and
+//! of the machine.
 //! It never runs a shell, never takes a path from anyone, and never listens to the network.
 
 pub mod protocol;

@@ -122,7 +122,8 @@ impl Helper {
         if let Err(error) = reset::mark(&self.settings.state) {
             return failed(&error);
         }
-        // The way to the agent's folder is marked; a network that stays set is told in the log.
+        // The mark stands, so the rest is done at the next start whatever comes of this; a network that stays
+        // set is told to whoever asked.
         let forgotten = manager::forget().await;
         match self.machine.restart() {
             Ok(()) => forgotten.map_or_else(|error| failed(&error), |()| Answer::Done),

@@ -2,8 +2,8 @@
 //! where that is blocked, over TCP on the port of HTTPS (ICE-TCP, RFC 6544).
 //!
 //! All viewers share one UDP socket: who sends is found by the name that the first packet says
-//! ([`stun`]). This end is a full answerer that only sends; it names one address, that which the
-//! browser used itself.
+//! ([`stun`]). This end waits to be reached (ICE-lite, RFC 8445, §2.5) and only sends; it names one
+//! address, that which the browser used itself.
 
 pub mod stun;
 pub mod framing;

@@ -174,7 +174,8 @@ impl Fetcher {
             .map_err(late)
             .and_then(|stream| stream)
             .map_err(connect)?;
-        // Both ends have one address only where this device speaks to itself.
+        // Both ends have one address only where this device speaks to itself, by whatever address. A policy
+        // that allows the loopback, as in tests, allows that too.
         let own = stream.local_addr().map_err(connect)?.ip().to_canonical();
         if own == address.ip() && !(self.allows)(Ipv4Addr::LOCALHOST.into()) {
             let (host, address) = (host.to_owned(), address.ip());
