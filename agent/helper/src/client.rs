@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent_network::NetworkState;
+use agent_network::{Found, NetworkState};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
@@ -53,8 +53,8 @@ impl Client {
     /// Asks for something that has no result.
     pub async fn ask(&self, request: &Request) -> Result<(), HelperError> {
         match self.answer(request).await? {
-            Answer::Done | Answer::Gadget { .. } | Answer::Network { .. } => Ok(()),
             Answer::Failed { reason } => Err(HelperError::Failed { reason }),
+            _ => Ok(()),
         }
     }
 
@@ -63,7 +63,7 @@ impl Client {
         match self.answer(request).await? {
             Answer::Gadget { gadget } => Ok(gadget),
             Answer::Failed { reason } => Err(HelperError::Failed { reason }),
-            Answer::Done | Answer::Network { .. } => Err(HelperError::Answer(None)),
+            _ => Err(HelperError::Answer(None)),
         }
     }
 
@@ -78,7 +78,17 @@ impl Client {
         match self.answer(&Request::Network { request }).await? {
             Answer::Network { network } => Ok(network),
             Answer::Failed { reason } => Err(HelperError::Failed { reason }),
-            Answer::Done | Answer::Gadget { .. } => Err(HelperError::Answer(None)),
+            _ => Err(HelperError::Answer(None)),
+        }
+    }
+
+    /// Asks which Wi-Fi networks are in reach.
+    pub async fn networks(&self, interface: String) -> Result<Vec<Found>, HelperError> {
+        let request = NetworkRequest::Search { interface };
+        match self.answer(&Request::Network { request }).await? {
+            Answer::Networks { networks } => Ok(networks),
+            Answer::Failed { reason } => Err(HelperError::Failed { reason }),
+            _ => Err(HelperError::Answer(None)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use agent_network::{HostName, NetworkState, Plan};
+use agent_network::{Found, Hidden, HostName, NetworkState, Plan, WiFiName};
 use serde::{Deserialize, Serialize};
 
 use crate::usb::UsbPlace;
@@ -66,7 +66,18 @@ pub enum Request {
 pub enum NetworkRequest {
     /// Tell how it is.
     Read {},
-    /// Try another address for an interface. It is taken back unless it is kept in time.
+    /// Tell which Wi-Fi networks are in reach.
+    Search {
+        /// The radio's interface.
+        interface: String,
+    },
+    /// Forget a Wi-Fi network and its password.
+    Forget {
+        /// Name of the network.
+        name: WiFiName,
+    },
+    /// Try another address for an interface, or another Wi-Fi network. It is taken back unless it is kept
+    /// in time.
     Change {
         /// The interface.
         interface: String,
@@ -75,12 +86,12 @@ pub enum NetworkRequest {
         /// Seconds until it is taken back.
         seconds: u64,
         /// With this it can be kept.
-        token: String,
+        token: Hidden,
     },
     /// Keep the change on trial.
     Keep {
         /// What the change was made with.
-        token: String,
+        token: Hidden,
         /// Address of this device that whoever keeps it came to.
         local: IpAddr,
     },
@@ -108,6 +119,11 @@ pub enum Answer {
     Network {
         /// All of it.
         network: NetworkState,
+    },
+    /// Wi-Fi networks in reach.
+    Networks {
+        /// The strongest first.
+        networks: Vec<Found>,
     },
     /// It could not be done.
     Failed {

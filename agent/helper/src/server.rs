@@ -156,9 +156,20 @@ impl Helper {
                 token,
             } => {
                 let limit = Duration::from_secs(*seconds);
+                let token = token.reveal();
                 done(self.network.change(interface, plan, limit, token).await)
             }
-            NetworkRequest::Keep { token, local } => done(self.network.keep(token, *local).await),
+            NetworkRequest::Keep { token, local } => {
+                done(self.network.keep(token.reveal(), *local).await)
+            }
+            NetworkRequest::Search { interface } => match manager::networks(interface).await {
+                Ok(networks) => Answer::Networks { networks },
+                Err(error) => failed(&error),
+            },
+            NetworkRequest::Forget { name } => match manager::forget_network(name).await {
+                Ok(()) => Answer::Done,
+                Err(error) => failed(&error),
+            },
             NetworkRequest::Revert {} => done(self.network.go_back().await),
             NetworkRequest::Rename { name } => match host_name::set(name).await {
                 Ok(()) => Answer::Done,

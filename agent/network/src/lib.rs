@@ -6,6 +6,7 @@
 //! helper can keep it from going. On disk stands the old until the new is confirmed: a restart goes
 //! back as well.
 
+pub mod wi_fi;
 pub mod plan;
 pub mod state;
 pub mod manager;
@@ -17,3 +18,4 @@ pub use host_name::{BadHostName, HostName};
 pub use manager::{Manager, NetworkManager};
 pub use plan::{BadPlan, Plan};
 pub use state::{Interface, NetworkState, Pending};
+pub use wi_fi::{Found, Hidden, Join, Security, WiFiName};

@@ -4,12 +4,14 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::wi_fi::{BadJoin, Join};
+
 /// The longest name of an interface (`IFNAMSIZ` of linux/if.h, less its end).
 const NAME: usize = 15;
 /// Most name servers (`MAXNS` of resolv.h).
 const SERVERS: usize = 3;
 
-/// How an interface gets its IPv4 address.
+/// How an interface gets its IPv4 address, or which network its radio joins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Plan {
@@ -27,6 +29,8 @@ pub enum Plan {
         #[serde(default)]
         servers: Vec<Ipv4Addr>,
     },
+    /// Joins a Wi-Fi network, which gives the address.
+    WiFi(Join),
 }
 
 /// What is wrong with a plan.
@@ -59,19 +63,23 @@ pub enum BadPlan {
     /// Too many name servers.
     #[error("at most {SERVERS} name servers are asked")]
     Servers,
+    /// No Wi-Fi network.
+    #[error(transparent)]
+    WiFi(#[from] BadJoin),
 }
 
 impl Plan {
     /// Checks that a device can be reached with it.
     pub fn check(&self) -> Result<(), BadPlan> {
-        let Self::Manual {
-            address,
-            prefix,
-            gateway,
-            servers,
-        } = self
-        else {
-            return Ok(());
+        let (address, prefix, gateway, servers) = match self {
+            Self::Automatic {} => return Ok(()),
+            Self::WiFi(join) => return Ok(join.check()?),
+            Self::Manual {
+                address,
+                prefix,
+                gateway,
+                servers,
+            } => (address, prefix, gateway, servers),
         };
         if !(1..=30).contains(prefix) {
             return Err(BadPlan::Prefix(*prefix));
@@ -104,8 +112,20 @@ impl Plan {
     /// Returns the address that it gives, if it gives one.
     pub fn address(&self) -> Option<Ipv4Addr> {
         match self {
-            Self::Automatic {} => None,
+            Self::Automatic {} | Self::WiFi(_) => None,
             Self::Manual { address, .. } => Some(*address),
+        }
+    }
+
+    /// Returns what may be written down and shown: all but a password.
+    #[must_use]
+    pub fn without_password(&self) -> Self {
+        match self {
+            Self::WiFi(join) => Self::WiFi(Join {
+                password: None,
+                ..join.clone()
+            }),
+            Self::Automatic {} | Self::Manual { .. } => self.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
+use crate::wi_fi::WiFiName;
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct NetworkState {
     pub pending: Option<Pending>,
     /// How the last change ended.
     pub outcome: Option<String>,
+    /// Whether a change is being tried right now; what is said of the rest is from before.
+    #[serde(default)]
+    pub is_trying: bool,
 }
 
 impl NetworkState {
@@ -25,8 +29,13 @@ impl NetworkState {
             return false;
         };
         let is_it = |interface: &&Interface| interface.name == pending.interface;
-        let addresses = self.interfaces.iter().find(is_it);
-        let addresses = addresses.map_or(&[][..], |interface| &interface.addresses);
+        let interface = self.interfaces.iter().find(is_it);
+        if let Plan::WiFi(join) = &pending.plan {
+            // A radio is in one network at a time: whoever comes while it is in the new one did not come by
+            // the old one.
+            return interface.is_some_and(|it| it.wi_fi.as_ref() == Some(&join.name));
+        }
+        let addresses = interface.map_or(&[][..], |interface| &interface.addresses);
         let new = || {
             addresses
                 .iter()
@@ -53,6 +62,8 @@ pub struct Interface {
     pub card: String,
     /// Whether it is connected.
     pub is_connected: bool,
+    /// Name of the Wi-Fi network that it is in.
+    pub wi_fi: Option<WiFiName>,
     /// `automatic` or `manual`.
     pub method: String,
     /// Its IPv4 addresses with their prefixes.
@@ -89,6 +100,7 @@ mod tests {
                 kind: "ethernet".into(),
                 card: String::new(),
                 is_connected: true,
+                wi_fi: None,
                 method: "automatic".into(),
                 addresses: strings(addresses),
                 gateway: None,
@@ -101,6 +113,7 @@ mod tests {
                 seconds: 60,
             }),
             outcome: None,
+            is_trying: false,
         }
     }
 

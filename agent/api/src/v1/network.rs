@@ -8,8 +8,7 @@ use agent_access::audit::Action;
 use agent_access::{Principal, Secret};
 use agent_helper::protocol::NetworkRequest;
 use agent_https::Local;
-use agent_network::plan::is_interface;
-use agent_network::{NetworkState, Plan};
+use agent_network::{Found, Hidden, NetworkState, Plan, WiFiName};
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
@@ -36,7 +35,8 @@ pub struct Network(
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Change {
-    /// `{"method": "automatic"}`, or `{"method": "manual", "address", "prefix", "gateway", "servers"}`.
+    /// `{"method": "automatic"}`, `{"method": "manual", "address", "prefix", "gateway", "servers"}`, or
+    /// `{"method": "wi-fi", "name", "password", "is-hidden"}`.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     plan: Plan,
     /// Seconds until it is taken back, 10 to 600; 120 if absent.
@@ -63,9 +63,52 @@ pub struct Keep {
     token: String,
 }
 
+/// A Wi-Fi network in reach.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct InReach(
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")] Found,
+);
+
 /// Answers how the network is.
 pub async fn read(State(app): State<Arc<App>>) -> Result<Json<Network>, Failure> {
     Ok(Json(Network(app.parts.helper.network().await?)))
+}
+
+/// Answers which Wi-Fi networks are in reach. It takes some seconds.
+pub async fn search(
+    State(app): State<Arc<App>>,
+    Path(interface): Path<String>,
+) -> Result<Json<Vec<InReach>>, Failure> {
+    let found = app.parts.helper.networks(interface).await?;
+    Ok(Json(found.into_iter().map(InReach).collect()))
+}
+
+/// Forgets a Wi-Fi network. The one that the request came by stays: who sent it would be locked out.
+pub async fn forget(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(principal): Extension<Principal>,
+    Extension(local): Extension<Local>,
+    Path((interface, name)): Path<(String, String)>,
+) -> Result<Json<()>, Failure> {
+    let name: WiFiName = name
+        .parse()
+        .map_err(|_bad| Failure::not_found("Wi-Fi network"))?;
+    let now = app.parts.helper.network().await?;
+    let local = local.0.ip().to_canonical().to_string();
+    let is_local = |entry: &String| entry.split('/').next() == Some(&local);
+    let mut used = now.interfaces.iter();
+    let came_by = |addresses: &[String]| addresses.iter().any(is_local);
+    if used.any(|one| one.wi_fi.as_ref() == Some(&name) && came_by(&one.addresses)) {
+        let text = "you reach the device by this network: join another or plug a cable in first";
+        return Err(Failure::new(Code::Conflict, text));
+    }
+    let subject = Some(format!("network {interface} forgets a Wi-Fi network"));
+    app.audit(Some(&principal), Some(peer), Action::Setting, subject);
+    let request = NetworkRequest::Forget { name };
+    app.parts.helper.ask_network(request).await?;
+    Ok(Json(()))
 }
 
 /// Checks a change, answers, and tries it then: the answer would not arrive later.
@@ -84,12 +127,16 @@ pub async fn change(
         return Err(bad("a change waits 10 to 600 seconds".into()));
     }
     let now = app.parts.helper.network().await?;
-    if now.pending.is_some() {
+    if now.pending.is_some() || now.is_trying {
         let text = "another change waits to be kept: keep it or take it back first";
         return Err(Failure::new(Code::Conflict, text));
     }
-    let mut known = now.interfaces.iter();
-    if !is_interface(&interface) || !known.any(|one| one.name == interface && one.is_connected) {
+    let is_join = matches!(plan, Plan::WiFi(_));
+    let mut known = now.interfaces.iter().filter(|one| one.name == interface);
+    if is_join && !known.any(|one| one.kind == "wi-fi") {
+        return Err(Failure::not_found("Wi-Fi interface"));
+    }
+    if !is_join && !known.any(|one| one.is_connected) {
         return Err(Failure::not_found("connected interface"));
     }
     let address = plan.address().map(IpAddr::from);
@@ -106,7 +153,7 @@ pub async fn change(
         interface,
         plan,
         seconds,
-        token: token.clone(),
+        token: Hidden::new(&token),
     };
     tokio::spawn(async move {
         tokio::time::sleep(HEAD_START).await;
@@ -129,7 +176,7 @@ pub async fn keep(
     Body(keep): Body<Keep>,
 ) -> Result<Json<()>, Failure> {
     let request = NetworkRequest::Keep {
-        token: keep.token,
+        token: Hidden::new(keep.token),
         local: local.0.ip(),
     };
     let kept = app.parts.helper.ask_network(request).await;

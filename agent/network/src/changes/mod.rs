@@ -97,7 +97,14 @@ impl<M: Manager> Changes<M> {
     /// Tells how the network is.
     pub async fn read(&self) -> Result<NetworkState, ChangeError> {
         let interfaces = self.manager.interfaces().await?;
-        let mut trial = self.trial.lock().await;
+        let Ok(mut trial) = self.trial.try_lock() else {
+            // Joining a network takes a minute at worst: whoever asks is not kept waiting.
+            return Ok(NetworkState {
+                interfaces,
+                is_trying: true,
+                ..NetworkState::default()
+            });
+        };
         self.end_if_late(&mut trial);
         let pending = trial.running.as_ref();
         let pending = pending.map(|running| self.pending(running));
@@ -105,6 +112,7 @@ impl<M: Manager> Changes<M> {
             interfaces,
             pending,
             outcome: trial.outcome.clone(),
+            is_trying: false,
         })
     }
 
@@ -142,7 +150,7 @@ impl<M: Manager> Changes<M> {
         };
         let running = Running {
             interface: interface.to_owned(),
-            plan: plan.clone(),
+            plan: plan.without_password(),
             old,
             token: token.to_owned(),
             way_back,
@@ -170,7 +178,7 @@ impl<M: Manager> Changes<M> {
         let now = NetworkState {
             interfaces: self.manager.interfaces().await?,
             pending: Some(self.pending(&running)),
-            outcome: None,
+            ..NetworkState::default()
         };
         if !now.is_shown_by(local) {
             return Err(ChangeError::NotShown);

@@ -29,6 +29,7 @@ impl Manager for Noted {
             kind: "ethernet".into(),
             card: String::new(),
             is_connected: true,
+            wi_fi: None,
             method: "automatic".into(),
             addresses: std::iter::once("192.0.2.1/24".to_owned())
                 .chain(new)
