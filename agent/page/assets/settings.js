@@ -21,6 +21,7 @@ export async function picturePanel({ live, screen }) {
   const milliseconds = (leg) => leg && `${(leg.p50 / 1000).toFixed(1)} ms, ${(leg.p95 / 1000).toFixed(1)} ms in 95 of 100`;
   fact("State", video.sentence);
   fact("Device", video.source && `${video.source.card}, ${video.source.bus}`);
+  fact("H.264 by", video.encoder && (video.encoder.startsWith("/") ? `the device's own encoder (${video.encoder})` : video.encoder));
   fact("Capture to encoded", milliseconds(video.encoding));
   fact("Capture to sent", milliseconds(video.sending));
   for (const stream of video.streams) fact(`${stream.user}, by ${WAYS.find(([name]) => name === stream.transport)[1].split(":")[0]}`, milliseconds(stream.shown ?? stream.sending));

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use agent_sys::h264::{Encoder, Settings};
+use agent_sys::h264::Settings;
 use agent_sys::jpeg::{Compressor, Decompressor, Planes};
 use agent_sys::watched::monotonic;
 
 use crate::encode::{Content, Frame};
+use crate::engine::{Engine, Hardware};
 use crate::hub::Hub;
 use crate::planar::{self, Memory};
 use crate::units::Unit;
@@ -47,7 +48,7 @@ impl UnitEncoder {
             hub: Arc::clone(hub),
             bitrate: Arc::clone(bitrate),
             threads: u8::try_from(threads).unwrap_or(1),
-            encoder: None,
+            engine: Engine::new(Hardware::find()),
             tools: Tools::default(),
         };
         let thread = std::thread::Builder::new().name("encode-h264".into());
@@ -95,7 +96,7 @@ struct Worker {
     hub: Arc<Hub>,
     bitrate: Arc<AtomicU32>,
     threads: u8,
-    encoder: Option<Encoder>,
+    engine: Engine,
     tools: Tools,
 }
 
@@ -118,13 +119,12 @@ impl Worker {
             threads: self.threads,
             is_full_range,
         };
-        let encoder = match &mut self.encoder {
-            Some(encoder) if *encoder.settings() == settings => encoder,
-            other => other.insert(Encoder::new(settings).ok()?),
-        };
         let is_key_wanted = self.hub.units.take_wish();
-        let encoded = encoder.encode(&planes, frame.captured, is_key_wanted);
-        let Ok(Some(encoded)) = encoded else {
+        let encoded = self
+            .engine
+            .encode(settings, &planes, frame.captured, is_key_wanted);
+        self.hub.units.name_encoder(self.engine.name());
+        let Some(encoded) = encoded else {
             if is_key_wanted {
                 self.hub.units.want_key();
             }
@@ -225,6 +225,7 @@ mod tests {
         encoder.encode(frame(1));
         let unit = watcher.next().await.unwrap();
         assert!(unit.is_key && unit.bytes.starts_with(&[0, 0, 0, 1]));
+        assert_eq!(hub.units.encoder().as_deref(), Some("OpenH264"));
         assert_eq!((unit.width, unit.height, unit.number), (64, 32, 1));
         encoder.encode(frame(2));
         assert!(!watcher.next().await.unwrap().is_key);

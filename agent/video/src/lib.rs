@@ -13,6 +13,7 @@ pub mod units;
 pub mod source;
 pub mod edid;
 pub mod encode;
+pub mod engine;
 pub mod encode_h264;
 pub mod capture;
 pub mod video;

@@ -34,7 +34,8 @@ pub fn find(node: Option<&Path>) -> Option<Source> {
     nodes.into_iter().find_map(|node| open(&node))
 }
 
-fn nodes() -> Vec<PathBuf> {
+/// Lists the nodes of video devices by their numbers.
+pub(crate) fn nodes() -> Vec<PathBuf> {
     let entries = fs_err::read_dir("/dev").into_iter().flatten().flatten();
     let mut nodes: Vec<(u32, PathBuf)> = entries
         .filter_map(|entry| {

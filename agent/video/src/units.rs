@@ -1,8 +1,8 @@
 //! H.264 for any number of viewers. Unlike whole pictures, none can be left out: who falls behind
 //! goes on at the next key frame, and one is made for him.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +39,7 @@ pub(crate) struct Units {
     sender: broadcast::Sender<Arc<Unit>>,
     is_key_wanted: AtomicBool,
     published: AtomicU64,
+    encoder: Mutex<Option<String>>,
 }
 
 /// One that watches. While it lives, the capture runs.
@@ -55,6 +56,7 @@ impl Default for Units {
             sender: broadcast::Sender::new(QUEUE),
             is_key_wanted: AtomicBool::new(true),
             published: AtomicU64::new(0),
+            encoder: Mutex::new(None),
         }
     }
 }
@@ -75,6 +77,20 @@ impl Units {
         self.published.fetch_add(1, Ordering::Relaxed);
         // Nobody listens any more: then nobody misses it.
         let _receivers = self.sender.send(Arc::new(unit));
+    }
+
+    /// Says what encodes.
+    pub(crate) fn name_encoder(&self, name: &str) {
+        let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+        if encoder.as_deref() != Some(name) {
+            *encoder = Some(name.to_owned());
+        }
+    }
+
+    /// Returns what encoded last.
+    pub(crate) fn encoder(&self) -> Option<String> {
+        let encoder = self.encoder.lock();
+        encoder.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns how many were published.

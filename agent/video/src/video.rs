@@ -120,6 +120,11 @@ impl Video {
         self.hub.units.published()
     }
 
+    /// Returns what encoded H.264 last: the node of the device's own encoder, or `OpenH264`.
+    pub fn encoder(&self) -> Option<String> {
+        self.hub.units.encoder()
+    }
+
     /// Returns the bits a second of H.264.
     pub fn bitrate(&self) -> u32 {
         self.bitrate.load(Ordering::Relaxed)

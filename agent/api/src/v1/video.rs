@@ -44,6 +44,8 @@ pub struct Video {
     pictures: u64,
     /// Access units of H.264 made since the start.
     units: u64,
+    /// What encoded H.264 last: the node of the device's own encoder, or `OpenH264`.
+    encoder: Option<String>,
     /// Quality of encoded JPEG, 1 to 100.
     quality: u8,
     /// Bits a second of H.264.
@@ -122,6 +124,7 @@ pub async fn read(State(app): State<Arc<App>>) -> Json<Video> {
         viewers: video.viewers(),
         pictures: video.published(),
         units: video.units(),
+        encoder: video.encoder(),
         quality: video.quality(),
         bitrate: video.bitrate(),
         encoding: percentiles(&app.meters.encoding),

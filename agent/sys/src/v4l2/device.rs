@@ -87,14 +87,7 @@ impl Device {
 
     /// Asks what the device is.
     pub fn capability(&self) -> io::Result<Capability> {
-        let mut raw = raw::Capability::default();
-        // SAFETY: the structure is the one of this call and lives throughout it.
-        unsafe { raw::query_capability(self.fd(), &raw mut raw) }?;
-        let capabilities = if raw.capabilities & raw::CAP_DEVICE_CAPS != 0 {
-            raw.device
-        } else {
-            raw.capabilities
-        };
+        let (raw, capabilities) = self.query()?;
         let wanted = raw::CAP_CAPTURE | raw::CAP_STREAMING;
         Ok(Capability {
             driver: text(&raw.driver),
@@ -104,14 +97,37 @@ impl Device {
         })
     }
 
+    /// Whether it has all of these capabilities.
+    pub(super) fn has(&self, wanted: u32) -> bool {
+        let capabilities = self.query().map_or(0, |(_, capabilities)| capabilities);
+        capabilities & wanted == wanted
+    }
+
+    fn query(&self) -> io::Result<(raw::Capability, u32)> {
+        let mut raw = raw::Capability::default();
+        // SAFETY: the structure is the one of this call and lives throughout it.
+        unsafe { raw::query_capability(self.fd(), &raw mut raw) }?;
+        let capabilities = if raw.capabilities & raw::CAP_DEVICE_CAPS != 0 {
+            raw.device
+        } else {
+            raw.capabilities
+        };
+        Ok((raw, capabilities))
+    }
+
     /// Lists the pixel formats that it gives.
     pub fn formats(&self) -> Vec<FourCc> {
+        self.formats_of(raw::CAPTURE)
+    }
+
+    /// Lists the pixel formats of one of its queues.
+    pub(super) fn formats_of(&self, kind: u32) -> Vec<FourCc> {
         let mut formats = Vec::new();
         // Bounded, whatever a driver says.
         for index in 0..256 {
             let mut raw = raw::FormatDescription {
                 index,
-                kind: raw::CAPTURE,
+                kind,
                 ..raw::FormatDescription::default()
             };
             // SAFETY: the structure is the one of this call and lives throughout it.

@@ -4,11 +4,20 @@
 use std::ffi::c_int;
 
 pub(super) const CAPTURE: u32 = 1;
+pub(super) const CAPTURE_PLANES: u32 = 9;
+pub(super) const OUTPUT_PLANES: u32 = 10;
 pub(super) const MMAP: u32 = 1;
 pub(super) const CAP_CAPTURE: u32 = 0x1;
+pub(super) const CAP_MEMORY_TO_MEMORY: u32 = 0x4000;
 pub(super) const CAP_STREAMING: u32 = 0x0400_0000;
 pub(super) const CAP_DEVICE_CAPS: u32 = 0x8000_0000;
 pub(super) const FLAG_ERROR: u32 = 0x40;
+pub(super) const FLAG_KEY: u32 = 0x8;
+pub(super) const FIELD_NONE: u32 = 1;
+pub(super) const COLOURS_REC709: u32 = 3;
+pub(super) const COLOURS_JPEG: u32 = 7;
+pub(super) const RANGE_FULL: u8 = 1;
+pub(super) const RANGE_LIMITED: u8 = 2;
 pub(super) const EVENT_SOURCE_CHANGE: u32 = 5;
 pub(super) const TIMINGS_BT: u32 = 0;
 
@@ -52,9 +61,66 @@ pub(super) struct PixelFormat {
     pub(super) transfer: u32,
 }
 
+#[repr(C, packed)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct PlaneFormat {
+    pub(super) size: u32,
+    pub(super) bytes_per_line: u32,
+    pub(super) reserved: [u16; 6],
+}
+
+#[repr(C, packed)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct PlanesFormat {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) fourcc: u32,
+    pub(super) field: u32,
+    pub(super) colorspace: u32,
+    pub(super) planes: [PlaneFormat; 8],
+    pub(super) count: u8,
+    pub(super) flags: u8,
+    pub(super) encoding: u8,
+    pub(super) quantization: u8,
+    pub(super) transfer: u8,
+    pub(super) reserved: [u8; 7],
+}
+
+/// A buffer of a format with planes: its one plane.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct Plane {
+    pub(super) used: u32,
+    pub(super) length: u32,
+    pub(super) offset: u64,
+    pub(super) data: u32,
+    pub(super) reserved: [u32; 11],
+}
+
+#[repr(C)]
+pub(super) struct Control {
+    pub(super) id: u32,
+    pub(super) value: i32,
+}
+
+/// Settings of an encoder (`V4L2_CID_MPEG_VIDEO_…`).
+pub(super) mod control {
+    pub(in super::super) const BITRATE: u32 = 0x0099_09cf;
+    pub(in super::super) const REPEAT_HEADERS: u32 = 0x0099_09e2;
+    pub(in super::super) const FORCE_KEY: u32 = 0x0099_09e5;
+    pub(in super::super) const KEY_PERIOD: u32 = 0x0099_0a66;
+    pub(in super::super) const LEVEL: u32 = 0x0099_0a67;
+    pub(in super::super) const PROFILE: u32 = 0x0099_0a6b;
+    /// Level 4.0: 1080p at 30 frames a second, the most that the Raspberry Pi's encoder gives.
+    pub(in super::super) const LEVEL_4_0: i32 = 11;
+    /// What every decoder takes.
+    pub(in super::super) const CONSTRAINED_BASELINE: i32 = 1;
+}
+
 #[repr(C)]
 pub(super) union FormatBody {
     pub(super) pixels: PixelFormat,
+    pub(super) planes: PlanesFormat,
     pub(super) reserved: [u64; 25],
 }
 
@@ -194,9 +260,67 @@ nix::ioctl_write_ptr!(stream_on, b'V', 18, c_int);
 nix::ioctl_write_ptr!(stream_off, b'V', 19, c_int);
 nix::ioctl_readwrite!(get_parameters, b'V', 21, StreamParameters);
 nix::ioctl_readwrite!(set_parameters, b'V', 22, StreamParameters);
+nix::ioctl_readwrite!(set_control, b'V', 28, Control);
 nix::ioctl_readwrite!(get_edid, b'V', 40, Edid);
 nix::ioctl_readwrite!(set_edid, b'V', 41, Edid);
 nix::ioctl_readwrite!(set_timings, b'V', 87, DvTimings);
 nix::ioctl_read!(dequeue_event, b'V', 89, Event);
 nix::ioctl_write_ptr!(subscribe_event, b'V', 90, EventSubscription);
 nix::ioctl_read!(query_timings, b'V', 99, DvTimings);
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    unsafe extern "C" {
+        static bakelite_v4l2_facts: [u64; 34];
+        static bakelite_v4l2_fact_count: u64;
+    }
+
+    #[test]
+    fn structures_and_numbers_are_those_of_the_kernels_header() {
+        let size = |bytes: usize| u64::try_from(bytes).unwrap();
+        let ours = [
+            size(size_of::<Plane>()),
+            size(offset_of!(Plane, offset)),
+            size(offset_of!(Plane, data)),
+            size(size_of::<PlanesFormat>()),
+            size(offset_of!(PlanesFormat, planes)),
+            size(offset_of!(PlanesFormat, count)),
+            size(offset_of!(PlanesFormat, encoding)),
+            size(offset_of!(PlanesFormat, quantization)),
+            size(size_of::<PlaneFormat>()),
+            size(offset_of!(PlaneFormat, bytes_per_line)),
+            size(offset_of!(Format, body)),
+            size(size_of::<Buffer>()),
+            size(offset_of!(Buffer, offset)),
+            size(offset_of!(Buffer, length)),
+            size(size_of::<Control>()),
+            CAPTURE_PLANES.into(),
+            OUTPUT_PLANES.into(),
+            CAP_MEMORY_TO_MEMORY.into(),
+            FLAG_KEY.into(),
+            control::BITRATE.into(),
+            control::REPEAT_HEADERS.into(),
+            control::FORCE_KEY.into(),
+            control::KEY_PERIOD.into(),
+            control::LEVEL.into(),
+            control::PROFILE.into(),
+            u64::try_from(control::LEVEL_4_0).unwrap(),
+            u64::try_from(control::CONSTRAINED_BASELINE).unwrap(),
+            COLOURS_REC709.into(),
+            COLOURS_JPEG.into(),
+            RANGE_FULL.into(),
+            RANGE_LIMITED.into(),
+            nix::request_code_readwrite!(b'V', 28, size_of::<Control>()),
+            nix::request_code_readwrite!(b'V', 5, size_of::<Format>()),
+            nix::request_code_readwrite!(b'V', 15, size_of::<Buffer>()),
+        ];
+        // SAFETY: constants of `native/v4l2.c`.
+        assert_eq!(unsafe { bakelite_v4l2_fact_count }, size(ours.len()));
+        // SAFETY: as above, and there are as many.
+        assert_eq!(unsafe { bakelite_v4l2_facts }, ours);
+    }
+}
