@@ -14,7 +14,7 @@ use agent_helper::Client;
 use agent_helper::gadget::Places;
 use agent_https::Server;
 use agent_media::Store;
-use agent_power::Atx;
+use agent_power::{Atx, Channels};
 use agent_video::Video;
 use agent_webrtc::Exchange;
 use sd_notify::NotifyState;
@@ -79,8 +79,13 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         say(&format!("error: {error}"));
         Atx::default()
     });
+    let channels = Channels::open(&config.gpio).unwrap_or_else(|error| {
+        say(&format!("error: {error}"));
+        Channels::default()
+    });
     let app = App::new(Parts {
         atx,
+        channels,
         video,
         webrtc: webrtc.clone(),
         media: Store::open(&config.state.join("media"))?,

@@ -570,7 +570,9 @@ fn clients(device: &Device, folder: &Path) {
 
 /// Buttons are lines of the machine's own GPIO controller; its kernel says how they are driven.
 fn front_panel(device: &Device) {
-    let config = "[atx]\npower-button = { line = \"gpiochip0:5\" }\nreset-button = { line = \"gpiochip0:6\", active-low = true }\npower-light = { line = \"gpiochip0:7\", active-low = true }";
+    let config = "[atx]\npower-button = { line = \"gpiochip0:5\" }\nreset-button = { line = \"gpiochip0:6\", active-low = true }\npower-light = { line = \"gpiochip0:7\", active-low = true }
+[gpio.lamp]\nline = \"gpiochip0:4\"\ndirection = \"output\"\nlabel = \"Lamp\"
+[gpio.door]\nline = \"gpiochip0:2\"\ndirection = \"input\"\nactive-low = true";
     device.shell(&format!(
         "mkdir -p /etc/bakelite; echo '{config}' >/etc/bakelite/agent.toml; systemctl restart bakelite-agent"
     ));
@@ -603,4 +605,42 @@ fn front_panel(device: &Device) {
     let atx = ask("GET", "/api/atx").1;
     assert_eq!(atx["result"]["leds"]["power"], true, "{atx}");
     assert_eq!(ask("POST", "/api/atx/power?action=reset_hard").0, 200);
+    named_lines(device, &cookie);
+}
+
+/// A lamp and a door, by this API and as clients of the `PiKVM` kind do it.
+fn named_lines(device: &Device, cookie: &str) {
+    let ask = |method: &str, path: &str, body: Value| {
+        let request = device.anybody(method, path).header("cookie", cookie);
+        let answer = request.json(&body).send().unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().unwrap())
+    };
+    let lamp = |level: &str| {
+        device.await_shell("cat /sys/kernel/debug/gpio", |said| {
+            let mut lines = said.lines().filter(|line| line.contains("gpio-516"));
+            lines.any(|line| line.contains(level))
+        })
+    };
+    let (status, lines) = ask("GET", "/api/v1/gpio", Value::Null);
+    assert_eq!((status, &lines[0]["is-on"]), (200, &json!(true)), "{lines}");
+    assert_eq!(
+        (&lines[1]["label"], &lines[1]["is-on"]),
+        (&json!("Lamp"), &json!(false))
+    );
+    let on = json!({ "is-on": true });
+    assert_eq!(ask("PUT", "/api/v1/gpio/lamp", on.clone()).0, 200);
+    lamp("out hi");
+    assert_eq!(ask("PUT", "/api/v1/gpio/door", on).0, 400);
+    let known = ask("GET", "/api/gpio", Value::Null).1;
+    assert_eq!(
+        known["result"]["state"]["outputs"]["lamp"]["state"], true,
+        "{known}"
+    );
+    let off = "/api/gpio/switch?channel=lamp&state=0";
+    assert_eq!(ask("POST", off, Value::Null).0, 200);
+    lamp("out lo");
+    let pulse = "/api/gpio/pulse?channel=lamp&delay=3";
+    assert_eq!(ask("POST", pulse, Value::Null).0, 200);
+    lamp("out hi");
+    lamp("out lo");
 }

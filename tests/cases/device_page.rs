@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use bakelite_tests::bakelite::root;
 use bakelite_tests::browser::{Browser, Look};
-use bakelite_tests::device::Device;
+use bakelite_tests::device::{Device, OTHER};
 use serde_json::Value;
 
 /// Keeps a picture for the documents where `BAKELITE_PICTURES` names a folder.
 #[expect(clippy::disallowed_methods, reason = "tests read the environment")]
-fn keep(browser: &Browser, name: &str) {
+pub(crate) fn keep(browser: &Browser, name: &str) {
     if let Ok(folder) = std::env::var("BAKELITE_PICTURES") {
         fs_err::write(Path::new(&folder).join(name), browser.picture()).unwrap();
     }
@@ -46,7 +46,11 @@ fn an_owner_claims_the_device_and_controls_the_machine() {
     panels(&device, &browser, folder.path());
     transports(&device, &browser);
 
-    // Ended from elsewhere: the page says so within a moment, and its stream ends.
+    // A second stream of the same session, of which the page knows nothing.
+    let received = rogue(&browser);
+    assert!(received() > 0);
+
+    // Ended from elsewhere: the page says so within a moment, and its streams end.
     let cookie = device.cookie("admin", "correct horse");
     let ask = |method: &str, path: &str| {
         let request = device.anybody(method, path).header("cookie", &cookie);
@@ -68,10 +72,93 @@ fn an_owner_claims_the_device_and_controls_the_machine() {
         ended.elapsed()
     );
     keep(&browser, "agent-sign-in.png");
+    let mut before = received();
+    loop {
+        // What was on its way arrives; then nothing does, though pictures are drawn all the time.
+        std::thread::sleep(Duration::from_secs(1));
+        let now = received();
+        if now == before {
+            break;
+        }
+        assert!(ended.elapsed() < Duration::from_mins(1), "it goes on");
+        before = now;
+    }
+    assert_eq!(
+        ask("GET", "/api/v1/video")["streams"],
+        serde_json::json!([])
+    );
     browser.write("//input[@id='user']", "admin");
     browser.write("//input[@id='password']", "correct horse");
     browser.press("Sign in");
     browser.shows("USB connected");
+    super::device_tablet::works(&device);
+    address(&device, &browser);
+}
+
+/// Has the browser receive pictures by WebRTC beside the page. Returns a look at how many bytes came.
+fn rogue(browser: &Browser) -> impl Fn() -> u64 {
+    let begun = browser.script(
+        "const done = arguments[arguments.length - 1];
+        (async () => {
+          const peer = window.rogue = new RTCPeerConnection();
+          peer.addTransceiver('video', { direction: 'recvonly' });
+          await peer.setLocalDescription(await peer.createOffer());
+          const headers = { 'content-type': 'application/json' };
+          const body = JSON.stringify({ sdp: peer.localDescription.sdp });
+          const answer = await fetch('/api/v1/video/webrtc', { method: 'POST', headers, body });
+          await peer.setRemoteDescription({ type: 'answer', sdp: (await answer.json()).sdp });
+          const look = () => window.received().then((bytes) => bytes ? done(bytes) : setTimeout(look, 200));
+          window.received = async () => {
+            const stats = [...(await peer.getStats()).values()];
+            return stats.find((one) => one.type === 'inbound-rtp')?.bytesReceived ?? 0;
+          };
+          look();
+        })().catch((error) => done(String(error)));",
+    );
+    assert!(begun.is_u64(), "{begun}");
+    || {
+        let bytes = browser.script("window.received().then(arguments[arguments.length - 1]);");
+        bytes.as_u64().unwrap()
+    }
+}
+
+/// The page leads to the new address, which keeps it.
+fn address(device: &Device, browser: &Browser) {
+    browser.click("//nav//button[@data-panel='network']");
+    browser.shows("Given");
+    browser.click("//summary[text()='Change the address']");
+    browser.script(
+        "const select = document.querySelector('select[id$=-method]');
+        select.value = 'manual';
+        select.dispatchEvent(new Event('change'));
+        arguments[arguments.length - 1](true);",
+    );
+    browser.write("//input[contains(@id, '-address')]", OTHER);
+    browser.press("Try it");
+    browser.shows("One more step");
+    browser.shows("It goes back by itself");
+    keep(browser, "agent-new-address.png");
+    let link = browser
+        .script("arguments[arguments.length - 1](document.querySelector('#new-address').href);");
+    let link = link.as_str().unwrap();
+    let token = link.split("#keep=").nth(1).unwrap();
+    assert!(link.starts_with(&format!("https://{OTHER}:")), "{link}");
+    // That address is behind a forwarded port here.
+    let other = device.other;
+    let until = Instant::now() + Duration::from_mins(1);
+    while !device.answers(other) {
+        assert!(Instant::now() < until, "{}", device.console());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    browser.open(&format!("https://127.0.0.1:{other}/#keep={token}"));
+    browser.shows("This address works");
+    browser.press("Go on");
+    browser.shows("USB connected");
+    let network = device
+        .ask_at(other, "GET", "/api/v1/network", &Value::Null)
+        .1;
+    assert_eq!(network["interfaces"][0]["method"], "manual", "{network}");
+    assert_eq!(network["outcome"], "kept", "{network}");
 }
 
 /// Every way of the picture works, and the device knows how long it takes.

@@ -22,6 +22,8 @@ mod dashboard;
 mod device;
 mod device_network;
 mod device_page;
+mod device_tablet;
+mod device_wi_fi;
 mod release_manual;
 mod release_sync;
 mod release_messages;

@@ -185,6 +185,22 @@ impl Browser {
         self.post("actions", &json!({ "actions": [keyboard] }));
     }
 
+    /// Has fingers touch the screen: for each, its actions as `WebDriver` names them.
+    pub fn fingers(&self, fingers: &[Vec<Value>]) {
+        let finger = |(number, actions): (usize, &Vec<Value>)| {
+            json!({ "type": "pointer", "id": format!("finger {number}"),
+                "parameters": { "pointerType": "touch" }, "actions": actions })
+        };
+        let fingers: Vec<Value> = fingers.iter().enumerate().map(finger).collect();
+        self.post("actions", &json!({ "actions": fingers }));
+    }
+
+    /// Gives the window another size.
+    pub fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height });
+        self.post("window/rect", &size);
+    }
+
     /// Returns the text of what has the focus.
     pub fn focused(&self) -> String {
         let id = self.get("element/active");

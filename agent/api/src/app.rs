@@ -16,7 +16,7 @@ use agent_input::control::{Busy, Control};
 use agent_input::held::Viewer;
 use agent_input::{Input, Leds};
 use agent_media::Store;
-use agent_power::Atx;
+use agent_power::{Atx, Channels};
 use agent_video::{Video, VideoState};
 use agent_webrtc::Exchange;
 use tokio::sync::{Notify, watch};
@@ -54,6 +54,8 @@ pub struct Parts {
     pub claim: ClaimCode,
     /// The machine's front panel.
     pub atx: Atx,
+    /// Lines with names of their own.
+    pub channels: Channels,
     /// Keyboard and mouse.
     pub input: Arc<Input>,
     /// The picture.

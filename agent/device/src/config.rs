@@ -1,9 +1,10 @@
 //! Settings of the agent: each part's own settings in one file. Every key has a default that works.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub connections: usize,
     /// GPIO lines that are wired to the machine's buttons and lights.
     pub atx: AtxConfig,
+    /// More GPIO lines by names of their own, such as a lamp or a relay.
+    pub gpio: BTreeMap<String, ChannelConfig>,
 }
 
 /// What is wired to the machine's front panel; nothing by default.
@@ -53,6 +56,49 @@ pub struct LineConfig {
     pub active_low: bool,
 }
 
+/// Whether a line is driven or seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// It is seen.
+    Input,
+    /// It is driven.
+    Output,
+}
+
+/// A GPIO line with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ChannelConfig {
+    /// Its name, such as `GPIO23`, or chip and number, such as `gpiochip0:23`.
+    pub line: String,
+    /// Whether it is driven or seen.
+    pub direction: Direction,
+    /// Whether low is on.
+    #[serde(default)]
+    pub active_low: bool,
+    /// What people read; the name if absent.
+    pub label: Option<String>,
+    /// Length of a pulse.
+    #[serde(default = "pulse")]
+    pub pulse_milliseconds: u64,
+}
+
+impl ChannelConfig {
+    /// Returns the line alone.
+    pub fn line(&self) -> LineConfig {
+        LineConfig {
+            line: self.line.clone(),
+            active_low: self.active_low,
+        }
+    }
+}
+
+/// What the coil of a relay needs, with room.
+fn pulse() -> u64 {
+    100
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -64,6 +110,7 @@ impl Default for Config {
             passwords_for_clients: false,
             connections: 256,
             atx: AtxConfig::default(),
+            gpio: BTreeMap::new(),
         }
     }
 }
@@ -105,6 +152,12 @@ mod tests {
         fs_err::write(&file, atx).unwrap();
         let atx = Config::load(&file).unwrap().atx;
         assert!(!atx.power_button.unwrap().active_low && atx.power_light.unwrap().active_low);
+        let gpio = "[gpio.lamp]\nline = \"GPIO17\"\ndirection = \"output\"\n";
+        fs_err::write(&file, gpio).unwrap();
+        assert_eq!(
+            Config::load(&file).unwrap().gpio["lamp"].pulse_milliseconds,
+            100
+        );
         fs_err::write(&file, "lisen = \"x\"\n").unwrap();
         assert!(Config::load(&file).is_err());
     }

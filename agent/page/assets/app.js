@@ -160,8 +160,9 @@ function whoControls(live) {
 
 function captureMouse(input, screen, tools) {
   input.relative = !input.relative;
-  if (input.relative) screen.element.requestPointerLock();
-  else document.exitPointerLock();
+  // A tablet has no pointer to lock: fingers then move the mouse as on a touch pad.
+  if (input.relative) screen.element.requestPointerLock?.()?.catch?.(() => {});
+  else document.exitPointerLock?.();
   tools.querySelector("[title='Capture mouse']").setAttribute("aria-pressed", String(input.relative));
   screen.element.focus();
 }

@@ -1,5 +1,7 @@
 // Keys and mouse of this page become keys and mouse of the machine.
 
+import { Touch } from "./touch.js";
+
 const HEARTBEAT = 200;
 const FULL = 0x7fff;
 
@@ -14,6 +16,7 @@ export class Input {
   #motion = { x: 0, y: 0 };
   #wheel = { x: 0, y: 0 };
   #frame = 0;
+  #touch = new Touch(this);
   relative = false;
 
   constructor(live, stage, picture) {
@@ -22,9 +25,9 @@ export class Input {
     this.#picture = picture;
     stage.addEventListener("keydown", (event) => this.#key(event, true));
     stage.addEventListener("keyup", (event) => this.#key(event, false));
-    stage.addEventListener("pointermove", (event) => this.#move(event));
-    stage.addEventListener("pointerdown", (event) => this.#button(event, true));
-    stage.addEventListener("pointerup", (event) => this.#button(event, false));
+    stage.addEventListener("pointermove", (event) => (isTouch(event) ? this.#touch.move(event) : this.move(event)));
+    stage.addEventListener("pointerdown", (event) => this.#press(event, true));
+    stage.addEventListener("pointerup", (event) => this.#press(event, false));
     stage.addEventListener("pointercancel", () => this.letGo());
     stage.addEventListener("contextmenu", (event) => event.preventDefault());
     stage.addEventListener("wheel", (event) => this.#turn(event), { passive: false });
@@ -48,6 +51,7 @@ export class Input {
 
   /** Lets all go. */
   letGo() {
+    this.#touch.cancel();
     this.#held.clear();
     this.#buttons.clear();
     this.#live.send("let-go");
@@ -62,27 +66,40 @@ export class Input {
     if (!down && event.key === "Meta") this.letGo();
   }
 
-  #button(event, down) {
+  #press(event, down) {
     this.#stage.focus({ preventScroll: true });
+    if (isTouch(event)) {
+      if (down) {
+        this.#stage.setPointerCapture?.(event.pointerId);
+        this.#touch.down(event);
+      } else {
+        this.#touch.up(event);
+      }
+      return;
+    }
     if (event.pointerType === "mouse") event.preventDefault();
     if (this.relative && down && document.pointerLockElement !== this.#stage) {
       this.#stage.requestPointerLock();
       return;
     }
-    this.#move(event);
-    this.#flush();
+    this.move(event);
     if (down) this.#stage.setPointerCapture?.(event.pointerId);
-    const button = Math.max(event.button, 0);
+    this.button(Math.max(event.button, 0), down);
+  }
+
+  /** Presses or releases a button where the mouse is. */
+  button(button, down) {
+    this.#flush();
     if (down) this.#buttons.add(button);
     else this.#buttons.delete(button);
     this.#live.send("button", { button, down });
   }
 
-  #move(event) {
+  /** Moves the mouse to where an event was. */
+  move(event) {
     if (this.relative) {
       if (document.pointerLockElement !== this.#stage) return;
-      this.#motion.x += event.movementX;
-      this.#motion.y += event.movementY;
+      this.by(event.movementX, event.movementY);
     } else {
       const box = this.#picture();
       const share = (value, start, size) => Math.round(Math.min(1, Math.max(0, (value - start) / size)) * FULL);
@@ -91,12 +108,24 @@ export class Input {
     this.#soon();
   }
 
+  /** Moves the mouse by so much. */
+  by(x, y) {
+    this.#motion.x += x;
+    this.#motion.y += y;
+    this.#soon();
+  }
+
+  /** Turns the wheel by so many notches or parts of them. */
+  turn(x, y) {
+    this.#wheel.x += x;
+    this.#wheel.y += y;
+    this.#soon();
+  }
+
   #turn(event) {
     event.preventDefault();
     // A notch is about 100 pixels; touch pads give fractions of it.
-    this.#wheel.x += event.deltaX / 100;
-    this.#wheel.y += event.deltaY / 100;
-    this.#soon();
+    this.turn(event.deltaX / 100, event.deltaY / 100);
   }
 
   /** Motion goes out once a frame: more would only wait somewhere. */
@@ -119,4 +148,8 @@ export class Input {
       this.#wheel = { x: this.#wheel.x - pan, y: this.#wheel.y + steps };
     }
   }
+}
+
+function isTouch(event) {
+  return event.pointerType === "touch";
 }

@@ -7,7 +7,7 @@ const sure = (question) => confirm(question) || "";
 
 /** Buttons, lights and waking. */
 export async function powerPanel({ live }) {
-  return [...frontPanel(live), h("h3", {}, "Wake by USB"),
+  return [...frontPanel(live), ...(await channels(live)), h("h3", {}, "Wake by USB"),
     h("p", {}, "A machine that sleeps wakes up by a key, if its firmware allows that."),
     action("Wake the machine", () => ask("POST", "keyboard/wake").then(() => "A key was pressed.")),
     h("h3", {}, "Wake over the network"),
@@ -32,6 +32,24 @@ function frontPanel(live) {
     hasPower && action("Press power", () => press("power", "short"), { class: "primary" }),
     hasReset && action("Press reset", () => sure("Reset the machine? What is not saved there is lost.") && press("reset", "short")),
     hasPower && action("Cut the power", () => sure("Hold the power button until the power is off? What is not saved there is lost.") && press("power", "long")))];
+}
+
+/** Lines with names of their own, if there are any. */
+async function channels(live) {
+  const known = await get("gpio");
+  if (!known.length) return [];
+  const list = h("div", { class: "list" });
+  const show = (all) => list.replaceChildren(...all.map((one) => {
+    const path = `gpio/${encodeURIComponent(one.name)}`;
+    const again = (request) => request.then(async () => show(await get("gpio")));
+    const word = one["is-on"] === null ? "cannot be seen" : one["is-on"] ? "on" : "off";
+    return h("article", { class: "item" }, h("strong", {}, one.label), h("small", { role: "status" }, word),
+      one.direction === "output" && live.mayOperate && h("div", { class: "actions" },
+        action(one["is-on"] ? "Switch off" : "Switch on", () => again(ask("PUT", path, { "is-on": !one["is-on"] }))),
+        action("Pulse", () => again(ask("POST", `${path}/pulse`, {})))));
+  }));
+  show(known);
+  return [h("h3", {}, "Lines"), list];
 }
 
 async function machines() {

@@ -38,6 +38,7 @@ pub const ASSETS: &[Asset] = assets![
     "api.js" "text/javascript; charset=utf-8",
     "dom.js" "text/javascript; charset=utf-8",
     "input.js" "text/javascript; charset=utf-8",
+    "touch.js" "text/javascript; charset=utf-8",
     "keyboard.js" "text/javascript; charset=utf-8",
     "live.js" "text/javascript; charset=utf-8",
     "media.js" "text/javascript; charset=utf-8",

@@ -70,7 +70,8 @@ pub fn switch(text: &str) -> Result<bool, Refused> {
     }
 }
 
-fn required<T>(value: Option<T>, name: &str) -> Result<T, Refused> {
+/// Refuses a request without a parameter.
+pub fn required<T>(value: Option<T>, name: &str) -> Result<T, Refused> {
     value.ok_or_else(|| Refused::parameter(format!("the parameter {name} is missing")))
 }
 

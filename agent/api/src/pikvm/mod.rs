@@ -6,6 +6,7 @@ pub mod envelope;
 pub mod identify;
 pub mod state;
 pub mod atx;
+pub mod gpio;
 pub mod log;
 pub mod system;
 pub mod hid;

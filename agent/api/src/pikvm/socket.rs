@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::live::message::LONGEST;
 use crate::pikvm::hid::{button, place, steps, switch};
-use crate::pikvm::{atx, state};
+use crate::pikvm::{atx, gpio, state};
 
 /// A client that cannot be told something for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -140,7 +140,7 @@ fn all(app: &App) -> [(&'static str, Value); 9] {
     [
         ("loop", json!({ "version": 2 })),
         ("info", state::info(app)),
-        ("gpio", state::gpio()),
+        ("gpio", gpio::state(app)),
         ("hid", state::hid(app)),
         ("atx", atx::state(app)),
         ("msd", state::msd(app)),

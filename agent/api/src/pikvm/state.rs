@@ -67,17 +67,6 @@ pub fn hid(app: &App) -> Value {
     })
 }
 
-/// `/api/gpio`: no lines are wired.
-pub fn gpio() -> Value {
-    json!({
-        "model": {
-            "scheme": { "inputs": {}, "outputs": {} },
-            "view": { "header": { "title": [] }, "table": [] },
-        },
-        "state": { "inputs": {}, "outputs": {} },
-    })
-}
-
 /// `/api/msd`.
 pub fn msd(app: &App) -> Value {
     let store = &app.parts.media;

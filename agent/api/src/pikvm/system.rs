@@ -68,8 +68,3 @@ pub async fn sign_out() -> Response {
 pub async fn info(State(app): State<Arc<App>>) -> Done {
     Done(state::info(&app))
 }
-
-/// `/api/gpio`.
-pub async fn gpio() -> Done {
-    Done(state::gpio())
-}

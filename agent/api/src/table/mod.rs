@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::guard::Need::{Public, Role};
-use crate::pikvm::{atx, hid, log, media as pikvm_media, msd, socket, streamer, system};
+use crate::pikvm::{
+    atx, gpio as pikvm_gpio, hid, log, media as pikvm_media, msd, socket, streamer, system,
+};
 use crate::routes::{self, Operation as Op};
 use crate::v1::{
-    audit, device, fetch, gadget, keyboard, logs, media, metrics, network, power, session, status,
-    streams, tokens, users, video, wake,
+    audit, device, fetch, gadget, gpio, keyboard, logs, media, metrics, network, power, session,
+    status, streams, tokens, users, video, wake,
 };
 use crate::{live, openapi, page};
 
@@ -123,10 +125,19 @@ fn machine() -> Vec<Op> {
             .gives::<power::Power>(),
         Op::new(POST, "/api/v1/power/{button}", Role(Operator), "Presses the power or the reset button", power::press)
             .takes::<power::NewPress>(),
+        Op::new(GET, "/api/v1/gpio", Role(Viewer), "Lists GPIO lines with names, and how they are", gpio::list)
+            .gives::<Vec<gpio::Channel>>(),
+        Op::new(PUT, "/api/v1/gpio/{name}", Role(Operator), "Switches an output", gpio::put)
+            .takes::<gpio::Switch>(),
+        Op::new(POST, "/api/v1/gpio/{name}/pulse", Role(Operator), "Switches an output on and off again", gpio::post)
+            .takes::<gpio::NewPulse>(),
         Op::new(GET, "/api/v1/network", Role(Viewer), "Answers how the network is", network::read)
             .gives::<network::Network>(),
         Op::new(PUT, "/api/v1/network/{interface}", Role(Admin), "Tries another address; it is taken back unless it is kept in time", network::change)
             .takes::<network::Change>().gives::<network::Trial>(),
+        Op::new(GET, "/api/v1/network/{interface}/wi-fi", Role(Admin), "Lists the Wi-Fi networks in reach", network::search)
+            .gives::<Vec<network::InReach>>(),
+        Op::new(DELETE, "/api/v1/network/{interface}/wi-fi/{name}", Role(Admin), "Forgets a Wi-Fi network", network::forget),
         Op::new(POST, "/api/v1/network/keep", Public, "Keeps the change on trial: with its token, at the new address", network::keep)
             .takes::<network::Keep>(),
         Op::new(DELETE, "/api/v1/network/trial", Role(Admin), "Takes the change on trial back", network::take_back),
@@ -203,7 +214,9 @@ fn clients() -> Vec<Op> {
         op!(get("/api/atx", "PiKVM: answers what the front panel shows"), atx::read),
         op!(post("/api/atx/power", "PiKVM: switches the machine on or off"), atx::power),
         op!(post("/api/atx/click", "PiKVM: presses a button"), atx::click),
-        op!(get("/api/gpio", "PiKVM: answers that no lines are wired"), system::gpio),
+        op!(get("/api/gpio", "PiKVM: answers which lines have names, and how they are"), pikvm_gpio::read),
+        op!(post("/api/gpio/switch", "PiKVM: switches a line"), pikvm_gpio::turn),
+        op!(post("/api/gpio/pulse", "PiKVM: switches a line on and off again"), pikvm_gpio::pulse),
         op!(get("/api/hid", "PiKVM: answers how keyboard and mouse are"), hid::read),
         op!(get("/api/hid/keymaps", "PiKVM: lists keyboard layouts"), hid::keymaps),
         op!(get("/api/hid/inactivity", "PiKVM: answers for how long nobody did anything"), hid::inactivity),

@@ -34,6 +34,7 @@ fn app(folder: &Path) -> Arc<App> {
         claim: ClaimCode::load_or_make(folder).unwrap(),
         identity: Identity::load_or_make(folder, &[]).unwrap(),
         atx: agent_power::Atx::default(),
+        channels: agent_power::Channels::default(),
         input: Arc::default(),
         passwords_for_clients: false,
         video: no_video(),

@@ -6,6 +6,7 @@ pub mod users;
 pub mod tokens;
 pub mod keyboard;
 pub mod gadget;
+pub mod gpio;
 pub mod video;
 pub mod streams;
 pub mod media;
