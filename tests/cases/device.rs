@@ -117,6 +117,8 @@ fn pointing(device: &Device, cookie: &str) {
         json!({ "type": "move-by", "x": 300, "y": -5 }),
         json!({ "type": "button", "button": 1, "down": true }),
         json!({ "type": "button", "button": 1, "down": false }),
+        json!({ "type": "button", "button": 2, "down": true }),
+        json!({ "type": "button", "button": 2, "down": false }),
     ] {
         say(&mut live, &message);
     }
@@ -145,8 +147,10 @@ fn pointing(device: &Device, cookie: &str) {
             .sum()
     };
     assert_eq!((sum("REL_X "), sum("REL_Y ")), (300, -5), "{relative:?}");
+    // Numbered as browsers do: left, middle, right.
+    let place = |button: &str| relative.iter().position(|event| event == button);
     assert!(
-        relative.iter().any(|event| event == "BTN_RIGHT 1"),
+        place("BTN_MIDDLE 1").is_some() && place("BTN_MIDDLE 1") < place("BTN_RIGHT 1"),
         "{relative:?}"
     );
 }

@@ -36,7 +36,7 @@ echo on the air
 fn the_device_joins_a_network_and_comes_back_from_one_that_nobody_keeps() {
     fs_err::create_dir_all(root().join("target/tests")).unwrap();
     let folder = tempfile::tempdir_in(root().join("target/tests")).unwrap();
-    let device = &Device::build_and_boot(folder.path());
+    let device = &mut Device::build_and_boot(folder.path());
     device.claim();
     let said = device.shell(ACCESS_POINTS);
     assert!(said.contains("on the air"), "{said}");
@@ -84,6 +84,10 @@ fn the_device_joins_a_network_and_comes_back_from_one_that_nobody_keeps() {
     assert_eq!(saved(device), "");
     let told = device.shell("journalctl --no-pager | grep -c 'drill and lathe'; grep -c lathe /var/lib/bakelite-agent/audit.jsonl");
     assert_eq!(told.trim(), "0\n0", "the password was written down");
+
+    let off = device.ask("POST", "/api/v1/device/power-off", &Value::Null);
+    assert_eq!(off.0, 200, "{}", off.1);
+    device.await_end();
 }
 
 fn search(device: &Device) -> Vec<Value> {

@@ -151,7 +151,7 @@ fn apply(seat: &Seat<'_>, message: &FromViewer) -> Result<(), Failure> {
             down: false,
         } => {
             input
-                .button(viewer, *button, false)
+                .button(viewer, of_browser(*button), false)
                 .map_err(|error| bad(&error))?;
         }
         FromViewer::Key { code, down: true } => {
@@ -162,7 +162,7 @@ fn apply(seat: &Seat<'_>, message: &FromViewer) -> Result<(), Failure> {
         FromViewer::Button { button, down: true } => {
             app.act(viewer, principal)?;
             input
-                .button(viewer, *button, true)
+                .button(viewer, of_browser(*button), true)
                 .map_err(|error| bad(&error))?;
         }
         FromViewer::MoveTo { x, y } => {
@@ -220,4 +220,14 @@ fn change_control(seat: &Seat<'_>, message: &FromViewer) -> Result<(), Failure> 
         }
     }
     Ok(())
+}
+
+/// Returns the number of a button in a report for that of a browser: left, middle, right there (UI Events,
+/// `MouseEvent.button`), left, right, middle here.
+fn of_browser(button: u8) -> u8 {
+    match button {
+        1 => 2,
+        2 => 1,
+        other => other,
+    }
 }

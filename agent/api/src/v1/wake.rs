@@ -106,7 +106,11 @@ pub async fn wake(
     Path(name): Path<String>,
 ) -> Result<Json<()>, Failure> {
     let address = find(&app, &name)?;
-    let sent = wake::wake(address).await;
+    // Without the helper's word the packet goes by the default route.
+    let state = app.parts.helper.network().await.unwrap_or_default();
+    let interfaces = state.interfaces.into_iter();
+    let networks: Vec<String> = interfaces.flat_map(|one| one.addresses).collect();
+    let sent = wake::wake(address, &networks).await;
     sent.map_err(|error| {
         Failure::new(Code::Failed, format!("the packet cannot be sent: {error}"))
     })?;

@@ -25,6 +25,8 @@ use url::Url;
 const REDIRECTS: usize = 5;
 /// How long a connection, and the answer's head, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an address may take where there is another to try.
+const NEXT: Duration = Duration::from_secs(4);
 /// How long nothing may come.
 const STALL: Duration = Duration::from_mins(1);
 
@@ -168,17 +170,14 @@ impl Fetcher {
             host: host.to_owned(),
             source,
         };
-        let address = self.resolve(url, host).await?;
-        let stream = timeout(PATIENCE, TcpStream::connect(address)).await;
-        let stream = stream
-            .map_err(late)
-            .and_then(|stream| stream)
-            .map_err(connect)?;
+        let stream = reach(&self.resolve(url, host).await?).await;
+        let stream = stream.map_err(connect)?;
+        let address = stream.peer_addr().map_err(connect)?.ip().to_canonical();
         // Both ends have one address only where this device speaks to itself, by whatever address. A policy
         // that allows the loopback, as in tests, allows that too.
         let own = stream.local_addr().map_err(connect)?.ip().to_canonical();
-        if own == address.ip() && !(self.allows)(Ipv4Addr::LOCALHOST.into()) {
-            let (host, address) = (host.to_owned(), address.ip());
+        if own == address && !(self.allows)(Ipv4Addr::LOCALHOST.into()) {
+            let host = host.to_owned();
             return Err(FetchError::Forbidden { host, address });
         }
         let bare = host
@@ -216,9 +215,9 @@ impl Fetcher {
         response.map_err(late).map_err(connect)?.map_err(other)
     }
 
-    /// Finds an address that may be reached. One that may not spoils all: a name that leads to both is
+    /// Finds the addresses of a host. One that may not be reached spoils all: a name that leads to both is
     /// an attempt.
-    async fn resolve(&self, url: &Url, host: &str) -> Result<SocketAddr, FetchError> {
+    async fn resolve(&self, url: &Url, host: &str) -> Result<Vec<SocketAddr>, FetchError> {
         let resolve = |source| FetchError::Resolve {
             host: host.to_owned(),
             source,
@@ -237,9 +236,26 @@ impl Fetcher {
                 address: bad.ip(),
             });
         }
-        let first = found.into_iter().next();
-        first.ok_or_else(|| resolve(io::ErrorKind::NotFound.into()))
+        if found.is_empty() {
+            return Err(resolve(io::ErrorKind::NotFound.into()));
+        }
+        Ok(found)
     }
+}
+
+/// Connects to the first address that answers: where IPv6 leads nowhere, IPv4 often does not.
+async fn reach(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut outcome = Err(io::ErrorKind::NotFound.into());
+    for (at, address) in addresses.iter().enumerate() {
+        let is_last = at + 1 == addresses.len();
+        let limit = if is_last { PATIENCE } else { NEXT };
+        let connected = timeout(limit, TcpStream::connect(address)).await;
+        outcome = connected.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 impl Fetched {

@@ -55,6 +55,17 @@ fn only_https_without_a_password_is_read() {
     assert!(read("https://example.org:8443/a.iso?x=1").is_ok());
 }
 
+#[tokio::test]
+async fn an_address_that_does_not_answer_is_passed_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let good = listener.local_addr().unwrap();
+    // Nothing listens at the end of the range of ports that nobody is given by chance.
+    let bad: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let reached = reach(&[bad, good]).await.unwrap();
+    assert_eq!(reached.peer_addr().unwrap(), good);
+    assert!(reach(&[bad]).await.is_err() && reach(&[]).await.is_err());
+}
+
 /// A server with a certificate of its own for `localhost`. It gives each connection the next answer.
 async fn server(answers: Vec<String>) -> (Fetcher, u16) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
