@@ -32,7 +32,7 @@ pub(crate) fn works(device: &Device) {
             "device",
         ] {
             browser.click(&format!("//nav//button[@data-panel='{panel}']"));
-            browser.shows("Nobody controls");
+            browser.shows("USB connected");
             let sizes = browser.script(
                 "const done = arguments[arguments.length - 1];
                 const root = document.documentElement;

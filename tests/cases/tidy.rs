@@ -61,10 +61,20 @@ fn scripts_stay_small() {
 const ALLOWED: &[(&str, &[&str])] = &[
     ("formats/content-digest", &[]),
     ("formats/artifact-manifest", &["content-digest"]),
+    ("formats/block-map", &["content-digest"]),
+    (
+        "flash",
+        &["artifact-manifest", "block-map", "content-digest"],
+    ),
     ("image-builder/apt", &["content-digest"]),
     (
         "image-builder",
-        &["apt-repository", "artifact-manifest", "content-digest"],
+        &[
+            "apt-repository",
+            "artifact-manifest",
+            "block-map",
+            "content-digest",
+        ],
     ),
     ("agent/sys", &[]),
     ("agent/device", &[]),
@@ -122,6 +132,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "artifact-manifest",
             "content-digest",
+            "flash",
             "image-builder",
             "release",
             "release-automation",
@@ -135,8 +146,10 @@ fn rooms_use_only_the_rooms_they_may() {
     let rooms = [
         "content-digest",
         "artifact-manifest",
+        "block-map",
         "apt-repository",
         "image-builder",
+        "flash",
         "release",
         "release-automation",
         "release-dashboard",

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
+use block_map::RangeHasher;
 use content_digest::{HashingWriter, Sha256Digest};
 
-use super::bmap::RangeHasher;
 use super::frames::{Frames, Piece, Pieces};
 use super::sparse::SparseReader;
 use crate::recipe::written::Compression;

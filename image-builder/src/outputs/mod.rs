@@ -3,7 +3,6 @@
 pub mod sparse;
 pub mod frames;
 pub mod compress;
-pub mod bmap;
 pub mod licence;
 pub mod sbom;
 pub mod imager;

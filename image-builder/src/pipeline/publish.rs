@@ -19,7 +19,7 @@ use crate::outputs::compress::Compressed;
 use crate::outputs::frames::Frames;
 use crate::outputs::imager::{self, ImagerImage};
 use crate::outputs::report::BuildReport;
-use crate::outputs::{bmap, compress, licence, sbom};
+use crate::outputs::{compress, licence, sbom};
 use crate::recipe::Recipe;
 use crate::recipe::written::Compression;
 use crate::store::write_atomically;
@@ -207,7 +207,7 @@ impl Outputs<'_> {
             "img.zst"
         };
         let image_name = format!("{name}.{extension}");
-        let ranges = bmap::whole_blocks(&self.image.report.used, self.image.report.size);
+        let ranges = block_map::whole_blocks(&self.image.report.used, self.image.report.size);
         let timestamp = rfc3339(self.stages.lock.timestamp);
         let agent = match self.agent {
             Some(path) => Some(
@@ -259,7 +259,7 @@ impl Outputs<'_> {
             (
                 Role::Bmap,
                 format!("{name}.bmap"),
-                bmap::write(compressed.image_size, &ranges, &compressed.range_digests),
+                block_map::write(compressed.image_size, &ranges, &compressed.range_digests),
             ),
             (
                 Role::Lock,
