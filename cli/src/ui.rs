@@ -103,6 +103,15 @@ impl Ui {
         }
     }
 
+    /// Shows how far something is: `text` for people, `value` for programs.
+    pub(crate) fn progress(&mut self, text: &str, value: &impl Serialize) {
+        self.line(value);
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+            bar.tick();
+        }
+    }
+
     /// Prints a line that is not the answer.
     pub(crate) fn status(&mut self, text: &str) {
         if self.json || self.quiet {
@@ -147,6 +156,11 @@ impl Ui {
             eprintln!("\nhint: {hint}");
         }
     }
+}
+
+/// Asks a question; the answer is typed after it.
+pub(crate) fn ask(question: &str) {
+    eprint!("{question}");
 }
 
 /// Writes a number of bytes for people, in units of 1024.

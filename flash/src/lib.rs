@@ -2,7 +2,7 @@
 //! device whole and read back, or one that does not boot, and a word on which it is.
 //!
 //! [`device`] finds disks in sysfs and says which may be written at all; [`source`] opens an image,
-//! whatever it is compressed with; [`write`] takes it to any number of devices at once. What boots a
+//! whatever it is compressed with; [`mod@write`] takes it to any number of devices at once. What boots a
 //! device, its first blocks, goes there last.
 
 pub mod device;

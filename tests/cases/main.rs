@@ -5,6 +5,7 @@
 mod tidy;
 mod archive;
 mod vault;
+mod flash;
 mod hostile;
 mod recipe;
 mod image;

@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Hash(HashArguments),
     /// Turn a candidate into a published release, step by step and together
     Release(release::ReleaseArguments),
+    /// List the cards and sticks that can be flashed
+    Devices(DevicesArguments),
+    /// Write an image to cards and sticks, and read it back
+    Flash(FlashArguments),
     /// Say what this machine can do, and what is missing
     Doctor,
     /// Look after the cache
@@ -189,6 +193,40 @@ pub(crate) struct HashArguments {
     /// Entry of the changelog; the manifest's version if absent
     #[arg(long, value_name = "VERSION")]
     pub(crate) entry: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArguments {
+    /// List all disks of this machine, and say why others are not offered
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub(crate) struct FlashArguments {
+    /// The image: .img, .img.zst, .img.xz, .img.gz, or the folder of a build
+    pub(crate) image: PathBuf,
+    /// The disks to write; with --only, all that it allows if absent
+    pub(crate) devices: Vec<PathBuf>,
+    /// Ask nothing
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Write only disks with this serial number or on this port (as `bakelite devices` shows them)
+    #[arg(long, value_name = "SERIAL|PORT")]
+    pub(crate) only: Vec<String>,
+    /// Write also what looks like no card: a disk of this machine, a loop, more than 256 GB
+    #[arg(long)]
+    pub(crate) unusual: bool,
+    /// Do not read back
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+    /// Write every block, also those that the block map says are empty
+    #[arg(long)]
+    pub(crate) no_bmap: bool,
+    /// Add a line of JSON for each disk to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

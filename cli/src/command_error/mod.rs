@@ -5,6 +5,7 @@ use std::io;
 
 mod hint;
 
+use flash::PackageError;
 use image_builder::boot::BootError;
 use image_builder::diff::DiffError;
 use image_builder::pipeline::BuildError;
@@ -55,6 +56,12 @@ pub(crate) enum CommandError {
     Conflict { step: String, why: String },
     #[error("the journal was not carried")]
     Sync(#[source] release_automation::sync::SyncError),
+    #[error(transparent)]
+    Scan(#[from] flash::device::ScanError),
+    #[error("nothing was written")]
+    Package(#[source] PackageError),
+    #[error("nothing was written")]
+    Disk(#[source] flash::write::OpenError),
     #[error("the page cannot be served")]
     Serve(#[source] release_dashboard::ServeError),
     #[error("cannot {what}")]
@@ -76,6 +83,9 @@ impl CommandError {
             | Self::Recipe(_)
             | Self::Template(_)
             | Self::Open(OpenError::Template(_)) => USAGE,
+            Self::NotVerified { .. }
+            | Self::Package(PackageError::Changed(_) | PackageError::Map { .. })
+            | Self::Conflict { .. } => NOT_VERIFIED,
             Self::Build(_)
             | Self::Boot(_)
             | Self::Diff(_)
@@ -84,6 +94,8 @@ impl CommandError {
             | Self::Record(_)
             | Self::Automation { .. }
             | Self::Serve(_)
+            | Self::Scan(_)
+            | Self::Disk(_)
             | Self::Sync(
                 SyncError::Start(_)
                 | SyncError::Folder(_)
@@ -91,8 +103,9 @@ impl CommandError {
                 | SyncError::Busy,
             )
             | Self::Open(OpenError::Read(_))
+            | Self::Package(_)
             | Self::Io { .. } => FAILED,
-            Self::NotVerified { .. } | Self::Conflict { .. } | Self::Sync(_) => NOT_VERIFIED,
+            Self::Sync(_) => NOT_VERIFIED,
         }
     }
 

@@ -14,6 +14,8 @@ mod hash;
 mod release;
 mod doctor;
 mod cache;
+mod devices;
+mod flash;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &mut Ui) -> Outcome {
         Command::Verify(command) => verify::run(arguments, command, ui),
         Command::Hash(command) => hash::run(command, ui),
         Command::Release(command) => release::run(command, ui),
+        Command::Devices(command) => devices::run(command, ui),
+        Command::Flash(command) => flash::run(command, ui),
         Command::Doctor => doctor::run(arguments, ui),
         Command::Cache(command) => cache::run(arguments, command, ui),
         Command::Completions { shell } => {

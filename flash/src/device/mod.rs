@@ -140,7 +140,11 @@ impl Device {
             return Verdict::Refused(format!("this machine uses it: {first}{more}"));
         }
         if self.size == 0 {
-            return Verdict::Refused("there is no card in it".into());
+            let reason = match self.bus {
+                Bus::Virtual => "nothing is behind it",
+                Bus::Usb | Bus::Mmc | Bus::Internal => "there is no card in it",
+            };
+            return Verdict::Refused(reason.into());
         }
         if self.is_read_only {
             return Verdict::Refused(
@@ -181,3 +185,6 @@ impl Device {
         facts(self) == facts(other)
     }
 }
+
+#[cfg(test)]
+mod tests;
