@@ -8,6 +8,7 @@
 pub mod device;
 pub mod source;
 pub mod package;
+pub mod rpiboot;
 pub mod write;
 
 pub use device::{Device, Devices, Verdict};

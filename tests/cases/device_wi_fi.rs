@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bakelite_tests::bakelite::root;
+use bakelite_tests::browser::{Browser, Look};
 use bakelite_tests::device::Device;
 use serde_json::{Value, json};
 
@@ -84,10 +85,40 @@ fn the_device_joins_a_network_and_comes_back_from_one_that_nobody_keeps() {
     assert_eq!(saved(device), "");
     let told = device.shell("journalctl --no-pager | grep -c 'drill and lathe'; grep -c lathe /var/lib/bakelite-agent/audit.jsonl");
     assert_eq!(told.trim(), "0\n0", "the password was written down");
+    on_the_page(device);
 
     let off = device.ask("POST", "/api/v1/device/power-off", &Value::Null);
     assert_eq!(off.0, 200, "{}", off.1);
     device.await_end();
+}
+
+/// The page shows what is in reach, joins it, and keeps it, as it still reaches the device by the cable.
+fn on_the_page(device: &Device) {
+    let browser = Browser::start(Look {
+        width: 1280,
+        height: 900,
+        is_dark: false,
+        scripts: true,
+    });
+    browser.open(&device.address("/"));
+    browser.write("//input[@id='user']", "admin");
+    browser.write("//input[@id='password']", "correct horse");
+    browser.press("Sign in");
+    browser.shows("USB connected");
+    browser.click("//nav//button[@data-panel='network']");
+    browser.shows("Wi-Fi (wlan0)");
+    browser.click("//summary[text()='Join a network']");
+    browser.shows_within("Workshop", Duration::from_mins(1));
+    browser.shows("open: others can listen");
+    let entry = "//div[@class='item'][b='Workshop']";
+    browser.click(&format!("{entry}//button[text()='Join…']"));
+    browser.write(&format!("{entry}//input"), "drill and lathe");
+    super::device_page::keep(&browser, "agent-wi-fi.png");
+    browser.click(&format!("{entry}//button[text()='Join']"));
+    browser.shows("Joining “Workshop”");
+    browser.shows_within("The last change was kept.", Duration::from_mins(2));
+    assert_eq!(wi_fi(&state(device)), "Workshop");
+    assert_eq!(saved(device), "600 root Workshop.nmconnection");
 }
 
 fn search(device: &Device) -> Vec<Value> {

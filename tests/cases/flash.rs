@@ -262,3 +262,41 @@ fn a_killed_write_leaves_a_disk_that_does_not_boot_or_is_whole() {
         "{empty} empty, {full} whole: the kills missed"
     );
 }
+
+/// A disk whose storage is full before it is written: the kernel gives errors, as for a dying card.
+#[test]
+fn a_disk_that_fails_is_named_and_does_not_boot() {
+    let folder = folder();
+    let image = image(folder.path());
+    let small = folder.path().join("small");
+    fs_err::create_dir(&small).unwrap();
+    let mounted = tool(
+        "mount",
+        &["-t", "tmpfs", "-o", "size=6m", "tmpfs", path(&small)],
+    );
+    assert!(mounted.0, "{}", mounted.1);
+    let disk = Loop::new(&small, "disk", 16 << 20);
+    let good = Loop::new(folder.path(), "good", 16 << 20);
+    let record = folder.path().join("log.jsonl");
+    let more = [path(&good.node), "--record", path(&record), "--no-bmap"];
+    let output = write(&image, &disk.node, &more);
+    let first = fs_err::read(&disk.file).unwrap()[..512].to_vec();
+    let probed = write(&image, &good.node, &["--probe-capacity"]);
+    drop(disk);
+    let unmounted = tool("umount", &[path(&small)]);
+    assert!(unmounted.0, "{}", unmounted.1);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(
+        text(&output).contains("failed at byte"),
+        "{}",
+        text(&output)
+    );
+    assert!(first.iter().all(|byte| *byte == 0), "it boots");
+    let records = fs_err::read_to_string(record).unwrap();
+    let results: Vec<bool> = records
+        .lines()
+        .map(|line| line.contains("\"result\":\"verified\""))
+        .collect();
+    assert_eq!(results, [false, true], "{records}");
+    assert!(probed.status.success(), "{}", text(&probed));
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
@@ -49,9 +50,7 @@ impl Browser {
         wait_for(port, || {
             driver.try_wait().is_ok_and(|ended| ended.is_none())
         });
-        let client = Client::builder()
-            .timeout(std::time::Duration::from_mins(2))
-            .build();
+        let client = Client::builder().timeout(Duration::from_mins(2)).build();
         let client = client.expect("a client");
         let mut arguments = vec![
             "--headless=new".to_owned(),
@@ -135,7 +134,7 @@ impl Browser {
             if let Some(id) = found[0][ELEMENT].as_str() {
                 return id.to_owned();
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
         panic!(
             "{}: nothing is {xpath} in:\n{}",
@@ -222,11 +221,17 @@ impl Browser {
 
     /// Waits until the page shows a text.
     pub fn shows(&self, part: &str) {
-        for _ in 0..200 {
+        self.shows_within(part, Duration::from_secs(15));
+    }
+
+    /// Waits so long until the page shows a text.
+    pub fn shows_within(&self, part: &str, limit: Duration) {
+        let until = Instant::now() + limit;
+        while Instant::now() < until {
             if self.text().contains(part) {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
         panic!("{}: “{part}” is not in:\n{}", self.address(), self.text());
     }

@@ -221,6 +221,9 @@ pub(crate) struct FlashArguments {
     /// Do not read back
     #[arg(long)]
     pub(crate) no_verify: bool,
+    /// Look first whether each disk stores as much as it says: some counterfeit cards do not
+    #[arg(long)]
+    pub(crate) probe_capacity: bool,
     /// Write every block, also those that the block map says are empty
     #[arg(long)]
     pub(crate) no_bmap: bool,

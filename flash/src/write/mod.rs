@@ -4,6 +4,7 @@
 mod chunk;
 mod disk;
 mod image;
+mod probe;
 mod target;
 mod spread;
 
@@ -11,6 +12,7 @@ pub(crate) use chunk::ALIGNMENT;
 pub use chunk::{CHUNK, Chunk};
 pub use disk::{BlockDevice, Disk, OpenError};
 pub use image::Image;
+pub use probe::{Capacity, probe};
 pub use spread::{Report, Settings, Spread, run};
 pub use target::{Content, Failure, Plan, Stage, Written};
 

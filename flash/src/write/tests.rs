@@ -24,6 +24,8 @@ enum Fault {
     DiesAt(u64),
     /// What is written from there on is not stored: a card that lies about its size.
     Lies(u64),
+    /// What is written from there on lands at the beginning again.
+    Wraps(u64),
     /// One bit is read wrongly.
     Flips(u64),
     /// Each write takes so long, in milliseconds.
@@ -44,6 +46,13 @@ impl Memory {
             writes: AtomicU64::new(0),
         }
     }
+
+    fn place(&self, offset: u64) -> u64 {
+        match self.fault {
+            Fault::Wraps(real) => offset % real,
+            _ => offset,
+        }
+    }
 }
 
 impl BlockDevice for Memory {
@@ -57,6 +66,7 @@ impl BlockDevice for Memory {
             "not aligned"
         );
         let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        let offset = self.place(offset);
         let at = usize::try_from(offset).unwrap();
         let stored = match self.fault {
             Fault::DiesAt(last) if number > last => return Err(io::ErrorKind::NotFound.into()),
@@ -77,6 +87,7 @@ impl BlockDevice for Memory {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let offset = self.place(offset);
         let at = usize::try_from(offset).unwrap();
         bytes.copy_from_slice(&self.bytes.lock().unwrap()[at..at + bytes.len()]);
         if let Fault::Flips(place) = self.fault
@@ -309,4 +320,23 @@ fn an_image_that_is_cut_or_another_one_never_boots() {
         .unwrap();
     assert!(matches!(outcome, Err(Failure::Size { .. })), "{outcome:?}");
     assert_eq!(disk[0].bytes.lock().unwrap()[0], OLD, "nothing was written");
+}
+
+#[test]
+fn a_card_that_stores_less_than_it_says_is_found_with_its_real_size() {
+    let good = Memory::new(Fault::None);
+    assert_eq!(probe(&good, 1).unwrap(), Capacity::Whole);
+    let sizes = [1_u64 << 20, 3 << 20, (5 << 20) + 8192, (SIZE as u64) - 4096];
+    let lies = sizes.map(|real| (real, Fault::Lies(real)));
+    let wraps = [1_u64 << 20, 2 << 20, 4 << 20, 8 << 20].map(|real| (real, Fault::Wraps(real)));
+    for (real, fault) in lies.into_iter().chain(wraps) {
+        let card = Memory::new(fault);
+        // Marks of a card that was probed before do not count.
+        assert!(probe(&card, 1).is_ok());
+        let Capacity::Less { at_least, not_at } = probe(&card, 2).unwrap() else {
+            panic!("{fault:?} is not found");
+        };
+        let is_right = at_least <= real && real <= not_at && not_at - at_least <= 1 << 20;
+        assert!(is_right, "{fault:?}: {at_least} {not_at}");
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use flash::device::Places;
-use flash::write::{BlockDevice, Disk, Plan, Settings, Spread, run as write};
+use flash::write::{BlockDevice, Capacity, Disk, Plan, Settings, Spread, probe, run as write};
 use flash::{Device, Devices, Package};
 
 use self::record::{Circumstances, Record};
@@ -18,6 +18,7 @@ use super::Outcome;
 use super::devices::describe;
 use crate::arguments::FlashArguments;
 use crate::command_error::CommandError;
+use crate::environment;
 use crate::ui::{Ui, size};
 
 pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
@@ -38,6 +39,9 @@ pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
         .map(open)
         .collect::<Result<_, _>>()
         .map_err(CommandError::Disk)?;
+    if command.probe_capacity {
+        probe_all(ui, &chosen, &disks)?;
+    }
     let plan = Plan {
         size: package.size,
         map: package.map.clone().filter(|_| !command.no_bmap),
@@ -95,6 +99,30 @@ pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
     } else {
         Err(CommandError::NotVerified { problems: failed })
     }
+}
+
+/// Looks whether each disk stores as much as it says.
+fn probe_all(ui: &mut Ui, chosen: &[&Device], disks: &[Disk]) -> Result<(), CommandError> {
+    let random = environment::random();
+    let nonce = u64::from_le_bytes(*random.first_chunk().expect("it is longer"));
+    let mut problems = Vec::new();
+    for (device, disk) in chosen.iter().zip(disks) {
+        let node = device.node.display();
+        ui.status(&format!("Looking whether {node} stores what it says"));
+        match probe(disk, nonce) {
+            Ok(Capacity::Whole) => {}
+            Ok(Capacity::Less { at_least, .. }) => problems.push(format!(
+                "{node} says that it has {}, and stores about {}: it is counterfeit or worn out. What was on it is lost.",
+                size(device.size),
+                size(at_least)
+            )),
+            Err(error) => problems.push(format!("{node} failed: {error}")),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::NotVerified { problems })
 }
 
 fn summary(package: &Package) -> String {
