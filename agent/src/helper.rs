@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agent_device::config::Config;
 use agent_helper::gadget::{self, Places};
-use agent_helper::server::{self, Helper, Machine, Settings};
+use agent_helper::server::{self, HEAD_START, Helper, Machine, Settings};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,11 +47,23 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
 struct Systemd;
 
 impl Systemd {
+    /// Asks in a moment, on a thread of its own.
+    fn ask(verb: &'static str) -> io::Result<()> {
+        let ask = move || {
+            std::thread::sleep(HEAD_START);
+            if let Err(error) = Self::ask_now(verb) {
+                say(&format!("error: {error}"));
+            }
+        };
+        let thread = std::thread::Builder::new().name(verb.into());
+        thread.spawn(ask).map(drop)
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a fixed program with a fixed argument, and no shell"
     )]
-    fn ask(verb: &str) -> io::Result<()> {
+    fn ask_now(verb: &str) -> io::Result<()> {
         let status = Command::new("/usr/bin/systemctl").arg(verb).status()?;
         if status.success() {
             return Ok(());
@@ -67,5 +79,9 @@ impl Machine for Systemd {
 
     fn power_off(&self) -> io::Result<()> {
         Self::ask("poweroff")
+    }
+
+    fn say(&self, text: &str) {
+        say(text);
     }
 }

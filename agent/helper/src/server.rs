@@ -35,12 +35,18 @@ pub struct Settings {
     pub network: PathBuf,
 }
 
-/// How the machine is restarted and switched off: by the service manager in production.
+/// An answer has this long to leave before the device or its network ends.
+pub const HEAD_START: Duration = Duration::from_secs(2);
+
+/// How the machine is restarted and switched off: by the service manager in production. Both are asked for
+/// here and happen in a moment, so that whoever asked hears of it.
 pub trait Machine: Send + Sync + 'static {
     /// Restarts the machine.
     fn restart(&self) -> io::Result<()>;
     /// Switches the machine off.
     fn power_off(&self) -> io::Result<()>;
+    /// Says something to whoever reads the device's log.
+    fn say(&self, text: &str);
 }
 
 /// The helper.
@@ -96,7 +102,7 @@ impl Helper {
         }
     }
 
-    async fn connection(&self, mut stream: UnixStream) -> io::Result<()> {
+    async fn connection(self: &Arc<Self>, mut stream: UnixStream) -> io::Result<()> {
         let mut line = Vec::new();
         let (reader, mut writer) = stream.split();
         let limit = u64::try_from(LINE).expect("a small number");
@@ -107,7 +113,7 @@ impl Helper {
         let answer = match protocol::read::<Request>(&line) {
             // The network has turns of its own: others must not wait for it.
             Ok(Request::Network { request }) => self.answer_network(&request).await,
-            Ok(Request::FactoryReset {}) => self.reset().await,
+            Ok(Request::FactoryReset {}) => self.reset(),
             Ok(request) => {
                 let _turn = self.turn.lock().await;
                 self.answer(&request)
@@ -117,18 +123,23 @@ impl Helper {
         writer.write_all(&protocol::line(&answer)).await
     }
 
-    /// Marks the device, forgets the network while its manager is there, and restarts.
-    async fn reset(&self) -> Answer {
+    /// Marks the device. Once the answer is on its way, forgets the network and restarts.
+    fn reset(self: &Arc<Self>) -> Answer {
         if let Err(error) = reset::mark(&self.settings.state) {
             return failed(&error);
         }
-        // The mark stands, so the rest is done at the next start whatever comes of this; a network that stays
-        // set is told to whoever asked.
-        let forgotten = manager::forget().await;
-        match self.machine.restart() {
-            Ok(()) => forgotten.map_or_else(|error| failed(&error), |()| Answer::Done),
-            Err(error) => failed(&error),
-        }
+        let helper = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(HEAD_START).await;
+            // The mark stands: all but the network is done at the next start, whatever comes of this.
+            if let Err(error) = manager::forget().await {
+                helper.machine.say(&format!("error: {error}"));
+            }
+            if let Err(error) = helper.machine.restart() {
+                helper.machine.say(&format!("error: {error}"));
+            }
+        });
+        Answer::Done
     }
 
     /// Does what a mark asks for. Called before anybody is served.
@@ -264,6 +275,8 @@ mod tests {
         fn power_off(&self) -> io::Result<()> {
             Err(io::ErrorKind::PermissionDenied.into())
         }
+
+        fn say(&self, _: &str) {}
     }
 
     fn helper(folder: &Path) -> (Arc<Helper>, Client) {
