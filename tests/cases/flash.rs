@@ -197,14 +197,16 @@ fn disks_that_are_used_parts_of_disks_and_other_disks_are_refused() {
     assert!(unmounted.0, "{}", unmounted.1);
     assert_eq!(fs_err::read(&disk.file).unwrap()[..512], before);
 
-    // Another disk behind the name that was chosen.
-    let chosen = disk.device();
+    // Another medium behind the name that was chosen.
     drop(disk);
     let other = Loop::new(folder.path(), "other", 64 << 20);
-    if other.node == chosen.node {
-        let opened = Disk::open(&chosen, true, &Places::default());
-        assert!(matches!(opened, Err(OpenError::Changed(_))), "{opened:?}");
-    }
+    let chosen = other.device();
+    let file = fs_err::OpenOptions::new().write(true).open(&other.file);
+    file.unwrap().set_len(96 << 20).unwrap();
+    let (good, said) = tool("losetup", &["--set-capacity", path(&other.node)]);
+    assert!(good, "{said}");
+    let opened = Disk::open(&chosen, true, &Places::default());
+    assert!(matches!(opened, Err(OpenError::Changed(_))), "{opened:?}");
     let opened = Disk::open(&other.device(), false, &Places::default());
     assert!(
         matches!(opened, Err(OpenError::Refused { .. })),

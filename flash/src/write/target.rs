@@ -139,8 +139,9 @@ impl<'d> Target<'d> {
         let empty = &head.bytes()[..usize::try_from(HEAD.min(size)).expect("a megabyte")];
         disk.write_at(empty, 0).map_err(at(0))?;
         disk.flush().map_err(at(0))?;
-        // What old data lies between is forgotten where the disk can; where it cannot, it stays between.
-        drop(disk.discard(0, size));
+        // What old data lies behind is forgotten where the disk can; where it cannot, it stays between. Not
+        // the head: what is read of forgotten blocks is anything, and it must be empty.
+        drop(disk.discard(HEAD.min(size), size.saturating_sub(HEAD)));
         let tail = size.saturating_sub(HEAD) / BLOCK * BLOCK;
         if tail >= HEAD {
             let rest = usize::try_from(size - tail).expect("a megabyte and a block");
