@@ -6,6 +6,7 @@
 //! device, its first blocks, goes there last.
 
 pub mod device;
+mod memory;
 pub mod source;
 pub mod package;
 pub mod rpiboot;

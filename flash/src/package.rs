@@ -9,8 +9,8 @@ use artifact_manifest::{ArtifactManifest, ManifestError, Role};
 use block_map::{BlockMap, MapError};
 use content_digest::Sha256Digest;
 
-use crate::source::{Compression, Source, SourceError};
-use crate::write::ALIGNMENT;
+use crate::memory::ALIGNMENT;
+use crate::source::{Compression, FileDigest, Source, SourceError};
 
 /// An image that is ready to be written.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct Package {
     pub map: Option<Arc<BlockMap>>,
     /// Bytes of the unpacked image, where they are known.
     pub size: Option<u64>,
-    /// Digest of the file.
-    pub sha256: Sha256Digest,
+    /// Digest of the file: compared with the build's before, or taken while it is read.
+    pub digest: FileDigest,
     /// The build that it belongs to.
     pub build: Option<Build>,
 }
@@ -110,17 +110,22 @@ impl Package {
         let path = image
             .as_ref()
             .map_or_else(|| path.to_owned(), |file| folder.join(&file.name));
-        let (sha256, length) = digest(&path)?;
-        if image
-            .as_ref()
-            .is_some_and(|file| (file.sha256, file.size) != (sha256, length))
-        {
-            return Err(PackageError::Changed(path));
-        }
+        // Looked at before it is hashed: what is written to it later shows.
         let source = Source::of_file(&path, threads).map_err(|source| PackageError::Image {
             path: path.clone(),
             source,
         })?;
+        let known = FileDigest::default();
+        let source = match &image {
+            None => source.hashed_into(Arc::clone(&known)),
+            Some(file) => {
+                if digest(&path)? != (file.sha256, file.size) {
+                    return Err(PackageError::Changed(path));
+                }
+                known.get_or_init(|| file.sha256);
+                source
+            }
+        };
         let manifest = manifest.filter(|_| image.is_some());
         let map = match manifest.as_ref().map(|manifest| manifest.file(Role::Bmap)) {
             Some(Some(file)) => {
@@ -137,7 +142,7 @@ impl Package {
         let extracted = manifest
             .as_ref()
             .and_then(|it| it.file(Role::Image)?.extracted);
-        let plain = (source.compression() == Compression::None).then_some(length);
+        let plain = (source.compression() == Compression::None).then(|| source.length());
         Ok(Self {
             size: extracted
                 .map(|it| it.size)
@@ -151,7 +156,7 @@ impl Package {
             path,
             source,
             map,
-            sha256,
+            digest: known,
         })
     }
 }

@@ -62,9 +62,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("formats/content-digest", &[]),
     ("formats/artifact-manifest", &["content-digest"]),
     ("formats/block-map", &["content-digest"]),
+    ("formats/boot-partition", &[]),
     (
         "flash",
-        &["artifact-manifest", "block-map", "content-digest"],
+        &[
+            "artifact-manifest",
+            "block-map",
+            "boot-partition",
+            "content-digest",
+        ],
     ),
     ("image-builder/apt", &["content-digest"]),
     (
@@ -73,6 +79,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "apt-repository",
             "artifact-manifest",
             "block-map",
+            "boot-partition",
             "content-digest",
         ],
     ),
@@ -147,6 +154,7 @@ fn rooms_use_only_the_rooms_they_may() {
         "content-digest",
         "artifact-manifest",
         "block-map",
+        "boot-partition",
         "apt-repository",
         "image-builder",
         "flash",

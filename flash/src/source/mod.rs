@@ -1,9 +1,22 @@
 //! An image, whatever it is compressed with. The kind is told by its first bytes, never by its name.
 
+mod ahead;
+mod frames;
+mod xz;
+
 use std::io::{self, BufReader, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err::File;
+
+use ahead::Ahead;
+pub use ahead::FileDigest;
+use frames::Frames;
+use xz::Streams;
+
+use crate::memory::Lent;
 
 /// What an image is compressed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,18 +69,51 @@ pub struct Source {
     compression: Compression,
     /// Threads that unpack.
     threads: u32,
+    stamp: Stamp,
+    digest: Option<FileDigest>,
+}
+
+/// What tells a file from another one, and from itself after somebody wrote to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs_err::metadata(path)?;
+        Ok(Self {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }
 
 impl Source {
-    /// Looks at a file.
+    /// Looks at a file. From now on it must stay as it is.
     pub fn of_file(path: &Path, threads: u32) -> Result<Self, SourceError> {
         let mut head = Vec::new();
+        let stamp = Stamp::of(path)?;
         File::open(path)?.take(8).read_to_end(&mut head)?;
         Ok(Self {
             path: path.to_owned(),
             compression: Compression::of(&head)?,
             threads,
+            stamp,
+            digest: None,
         })
+    }
+
+    /// The same, and the file is hashed while it is read for the first time.
+    #[must_use]
+    pub fn hashed_into(mut self, digest: FileDigest) -> Self {
+        self.digest = Some(digest);
+        self
     }
 
     /// Returns what it is compressed with.
@@ -75,40 +121,82 @@ impl Source {
         self.compression
     }
 
-    /// Returns the image's size where that is known without unpacking.
-    pub fn size(&self) -> io::Result<Option<u64>> {
-        Ok(match self.compression {
-            Compression::None => Some(fs_err::metadata(&self.path)?.len()),
-            Compression::Gzip | Compression::Xz | Compression::Zstd => None,
-        })
+    /// Returns how long the file is.
+    pub fn length(&self) -> u64 {
+        self.stamp.size
+    }
+
+    /// Whether the file is still the one that was looked at, and nobody wrote to it since.
+    pub fn is_unchanged(&self) -> bool {
+        Stamp::of(&self.path).is_ok_and(|now| now == self.stamp)
     }
 
     /// Opens it from its beginning, unpacked.
-    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+    pub fn open(&self) -> io::Result<Unpacked> {
         let file = File::open(&self.path)?;
-        Ok(match self.compression {
+        let threads = usize::try_from(self.threads).unwrap_or(1);
+        if self.compression == Compression::Zstd && self.digest.is_none() {
+            // It is read on a thread of its own already.
+            return Ok(Unpacked(Kind::Frames(Frames::new(file, threads))));
+        }
+        let file = Ahead::new(file, self.digest.clone());
+        let bytes: Box<dyn Read + Send> = match self.compression {
             Compression::None => Box::new(file),
             Compression::Gzip => {
-                let file = BufReader::with_capacity(1 << 20, file);
+                let file = BufReader::with_capacity(1 << 18, file);
                 Box::new(flate2::bufread::MultiGzDecoder::new(file))
             }
-            Compression::Xz => {
-                let decoder = liblzma::stream::MtStreamBuilder::new()
-                    .threads(self.threads)
-                    .memlimit_threading(1 << 30)
-                    .memlimit_stop(u64::MAX)
-                    .decoder()?;
-                let file = BufReader::with_capacity(1 << 20, file);
-                Box::new(liblzma::bufread::XzDecoder::new_stream(file, decoder))
+            Compression::Xz => Box::new(Streams::new(file, self.threads)?),
+            Compression::Zstd => {
+                return Ok(Unpacked(Kind::Frames(Frames::new(file, threads))));
             }
-            Compression::Zstd => Box::new(zstd::Decoder::new(file)?),
-        })
+        };
+        Ok(Unpacked(Kind::Bytes(bytes)))
+    }
+}
+
+/// An image that is unpacked while it is read.
+pub struct Unpacked(Kind);
+
+enum Kind {
+    Bytes(Box<dyn Read + Send>),
+    Frames(Frames),
+}
+
+impl Unpacked {
+    /// Returns the next whole blocks where they lie, up to a limit: memory, place and length. Nothing if they must
+    /// be copied to be aligned.
+    pub(crate) fn next_blocks(
+        &mut self,
+        limit: usize,
+    ) -> io::Result<Option<(Arc<Lent>, usize, usize)>> {
+        match &mut self.0 {
+            Kind::Bytes(_) => Ok(None),
+            Kind::Frames(frames) => frames.next_blocks(limit),
+        }
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Bytes(bytes) => bytes.read(buffer),
+            Kind::Frames(frames) => frames.read(buffer),
+        }
+    }
+}
+
+impl std::fmt::Debug for Unpacked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unpacked")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+
+    use content_digest::Sha256Digest;
 
     use super::*;
 
@@ -120,15 +208,18 @@ mod tests {
             .collect();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&image).unwrap();
-        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
-        xz.write_all(&image).unwrap();
-        // Zstandard as the image builder writes it: one frame after the other.
+        // Zstandard as the image builder writes it, one frame after the other; xz may have several streams, too.
         let (one, two) = image.split_at(500_000);
         let frames = [one, two].map(|part| zstd::encode_all(part, 1).unwrap());
+        let streams = [one, two].map(|part| {
+            let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+            xz.write_all(part).unwrap();
+            xz.finish().unwrap()
+        });
         for (number, (bytes, compression)) in [
             (image.clone(), Compression::None),
             (gzip.finish().unwrap(), Compression::Gzip),
-            (xz.finish().unwrap(), Compression::Xz),
+            (streams.join(&[0; 8][..]), Compression::Xz),
             (frames.concat(), Compression::Zstd),
         ]
         .into_iter()
@@ -136,12 +227,20 @@ mod tests {
         {
             // The name says something else.
             let path = folder.path().join(format!("{number}.zip"));
-            fs_err::write(&path, bytes).unwrap();
+            fs_err::write(&path, &bytes).unwrap();
+            let digest = FileDigest::default();
             let source = Source::of_file(&path, 2).unwrap();
+            let source = source.hashed_into(std::sync::Arc::clone(&digest));
             assert_eq!(source.compression(), compression);
             let mut read = Vec::new();
             source.open().unwrap().read_to_end(&mut read).unwrap();
             assert!(read == image, "{compression:?}");
+            assert_eq!(digest.get(), Some(&Sha256Digest::of(&bytes)));
+            assert!(source.is_unchanged());
+            let mut file = fs_err::OpenOptions::new();
+            let mut file = file.append(true).open(&path).unwrap();
+            file.write_all(b"more").unwrap();
+            assert!(!source.is_unchanged());
         }
     }
 

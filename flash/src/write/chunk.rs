@@ -1,115 +1,63 @@
 //! Pieces of an image in memory that a disk takes directly.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::memory::{ALIGNMENT, Lent, Pool, fill};
+use crate::source::Unpacked;
 
 /// Bytes of a piece: large enough for any card reader.
 pub const CHUNK: usize = 2 << 20;
-/// What direct I/O asks of memory (`O_DIRECT` of open(2): the logical block size; 4096 is the largest).
-pub(crate) const ALIGNMENT: usize = 4096;
 
-/// Memory at an address that direct I/O takes.
-#[derive(Debug)]
-pub(crate) struct Aligned {
-    memory: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl Aligned {
-    /// Makes some that holds zeros.
-    pub(crate) fn new(length: usize) -> Self {
-        let memory = vec![0; length + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Self {
-            memory,
-            start,
-            length,
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.length]
-    }
-
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.start + self.length]
-    }
-}
-
-/// A piece of the image. When the last disk is done with it, its memory is used again.
+/// A piece of the image.
 #[derive(Debug)]
 pub struct Chunk {
     /// Where it belongs.
     pub offset: u64,
+    memory: Arc<Lent>,
+    at: usize,
     length: usize,
-    memory: Option<Aligned>,
-    back: SyncSender<Aligned>,
 }
 
 impl Chunk {
     /// Returns the bytes.
     pub fn bytes(&self) -> &[u8] {
-        let memory = self.memory.as_ref().map_or(&[][..], Aligned::bytes);
-        &memory[..self.length]
+        &self.memory.bytes()[self.at..self.at + self.length]
     }
 
     /// Returns the bytes filled up with zeros to whole blocks.
     pub fn blocks(&self) -> &[u8] {
-        let memory = self.memory.as_ref().map_or(&[][..], Aligned::bytes);
-        &memory[..self.length.next_multiple_of(ALIGNMENT).min(memory.len())]
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            // Nobody fills it any more: then it is freed.
-            drop(self.back.try_send(memory));
-        }
-    }
-}
-
-/// Memory for so many pieces.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    free: Receiver<Aligned>,
-    back: SyncSender<Aligned>,
-}
-
-impl Pool {
-    pub(crate) fn new(pieces: usize) -> Self {
-        let (back, free) = sync_channel(pieces);
-        for _ in 0..pieces {
-            back.try_send(Aligned::new(CHUNK)).expect("there is room");
-        }
-        Self { free, back }
+        let end = (self.at + self.length).next_multiple_of(ALIGNMENT);
+        &self.memory.bytes()[self.at..end]
     }
 
-    /// Waits for memory and fills it from a reader. Nothing at its end.
-    pub(crate) fn fill(
-        &self,
-        reader: &mut dyn std::io::Read,
+    /// Takes the next one, as it was unpacked where that is possible, else by copying it into memory of the pool.
+    /// Nothing at the end.
+    pub(crate) fn next(
+        unpacked: &mut Unpacked,
+        pool: &Pool,
         offset: u64,
-    ) -> std::io::Result<Option<Arc<Chunk>>> {
-        let mut memory = self.free.recv().expect("the pool holds a sender itself");
-        let bytes = memory.bytes_mut();
-        let mut length = 0;
-        while length < CHUNK {
-            match reader.read(&mut bytes[length..]) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    ) -> io::Result<Option<Arc<Self>>> {
+        let is_aligned = offset.is_multiple_of(ALIGNMENT as u64);
+        if is_aligned && let Some((memory, at, length)) = unpacked.next_blocks(CHUNK)? {
+            return Ok(Some(Arc::new(Self {
+                offset,
+                memory,
+                at,
+                length,
+            })));
         }
-        let end = length.next_multiple_of(ALIGNMENT).min(CHUNK);
+        let mut memory = pool.take(CHUNK);
+        let bytes = memory.bytes_mut();
+        let length = fill(unpacked, &mut bytes[..CHUNK])?;
+        let end = length.next_multiple_of(ALIGNMENT);
         bytes[length..end].fill(0);
-        let chunk = Chunk {
+        let memory = pool.lend(memory);
+        let chunk = Self {
             offset,
+            memory,
+            at: 0,
             length,
-            memory: Some(memory),
-            back: self.back.clone(),
         };
         Ok((length > 0).then(|| Arc::new(chunk)))
     }
@@ -118,23 +66,53 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Source;
 
+    /// Files that are handed on as they were unpacked, that must be copied, and that change between.
     #[test]
     fn pieces_are_aligned_filled_up_and_their_memory_comes_back() {
-        let pool = Pool::new(2);
-        let mut image = &vec![7; CHUNK + 5000][..];
-        for round in 0..3 {
-            let mut again = &vec![7; CHUNK + 5000][..];
-            let first = pool.fill(&mut again, 0).unwrap().unwrap();
-            let second = pool.fill(&mut again, first.bytes().len() as u64).unwrap();
-            let second = second.unwrap();
-            assert_eq!(first.bytes().as_ptr().align_offset(ALIGNMENT), 0);
-            assert_eq!((first.bytes().len(), second.bytes().len()), (CHUNK, 5000));
-            assert_eq!(second.blocks().len(), 8192, "{round}");
-            assert!(second.blocks()[5000..].iter().all(|byte| *byte == 0));
-            drop((first, second));
-            assert!(pool.fill(&mut again, 0).unwrap().is_none());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let image: Vec<u8> = (0..5_000_000_u32)
+            .flat_map(|n| (n / 3).to_le_bytes())
+            .collect();
+        let frames = |cuts: &[usize]| {
+            let mut file = Vec::new();
+            let mut rest = &image[..];
+            for cut in cuts {
+                let (piece, after) = rest.split_at(*cut);
+                file.extend(zstd::bulk::compress(piece, 1).unwrap());
+                rest = after;
+            }
+            file.extend(zstd::bulk::compress(rest, 1).unwrap());
+            file
+        };
+        let blocks = 3 << 20;
+        for file in [
+            image.clone(),
+            frames(&[]),
+            frames(&[blocks, blocks, blocks]),
+            frames(&[blocks, 5000, blocks]),
+            frames(&[blocks, 1, 4095, blocks, 1]),
+        ] {
+            fs_err::write(&path, file).unwrap();
+            let source = Source::of_file(&path, 2).unwrap();
+            let pool = Pool::new(CHUNK);
+            let mut unpacked = source.open().unwrap();
+            let (mut all, mut last) = (Vec::<u8>::new(), None);
+            while let Some(chunk) = Chunk::next(&mut unpacked, &pool, all.len() as u64).unwrap() {
+                assert_eq!(chunk.bytes().as_ptr().align_offset(ALIGNMENT), 0);
+                assert!(chunk.blocks().len().is_multiple_of(ALIGNMENT));
+                assert!(
+                    chunk.blocks()[chunk.bytes().len()..]
+                        .iter()
+                        .all(|byte| *byte == 0)
+                );
+                all.extend(chunk.bytes());
+                last = Some(chunk);
+            }
+            drop(last);
+            assert!(all == image);
         }
-        assert!(pool.fill(&mut image, 0).unwrap().is_some());
     }
 }

@@ -6,8 +6,9 @@ use std::io::{self, Write as _};
 use block_map::{BlockMap, Range};
 use content_digest::HashingWriter;
 
-use super::chunk::{Aligned, Chunk};
+use super::chunk::Chunk;
 use super::target::Plan;
+use crate::memory::Aligned;
 
 /// What is held back: partition table, and all that a firmware looks at first.
 pub(crate) const HEAD: u64 = 1 << 20;
@@ -71,6 +72,9 @@ impl<'p> Digester<'p> {
                 let at = usize::try_from(start).expect("within the head");
                 let length = bytes.len().min(self.image.head.bytes().len() - at);
                 self.image.head.bytes_mut()[at..at + length].copy_from_slice(&bytes[..length]);
+            }
+            if !self.plan.hashes() {
+                continue;
             }
             let fresh = || (start, 0, HashingWriter::new(io::sink()));
             let (_, length, hasher) = self.current.get_or_insert_with(fresh);

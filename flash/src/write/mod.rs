@@ -5,10 +5,10 @@ mod chunk;
 mod disk;
 mod image;
 mod probe;
+mod queue;
 mod target;
 mod spread;
 
-pub(crate) use chunk::ALIGNMENT;
 pub use chunk::{CHUNK, Chunk};
 pub use disk::{BlockDevice, Disk, OpenError};
 pub use image::Image;

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use super::chunk::{ALIGNMENT, Aligned};
 use super::disk::BlockDevice;
+use crate::memory::{ALIGNMENT, Aligned};
 
 const BLOCK: u64 = ALIGNMENT as u64;
 /// The first place that is tried, and the narrowest that the end is sought to.

@@ -3,22 +3,24 @@
 
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::chunk::{CHUNK, Chunk, Pool};
+use super::chunk::{CHUNK, Chunk};
 use super::disk::BlockDevice;
 use super::image::{Digester, Image};
+use super::queue::{Pushed, Queue};
 use super::target::{Failure, Plan, Stage, Target, Written};
+use crate::memory::{ALIGNMENT, Pool};
 use crate::source::Source;
 
 /// Pieces that wait for a disk.
 const QUEUE: usize = 4;
 /// Others wait this long for a slow disk, all together, before it goes on alone.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pause while the slowest queue is full.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Looks so often whether others have nothing to do, while a queue is full.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How far a disk is.
 #[derive(Debug, Default)]
@@ -94,10 +96,9 @@ impl std::fmt::Debug for Spread<'_> {
 /// What came of the image: it is there for every disk when the last piece went out.
 type Whole = OnceLock<Result<Image, String>>;
 
-/// A disk's end of the queue, as the one who unpacks sees it.
+/// A disk's queue, as the one who unpacks sees it.
 struct Lane {
-    queue: Option<SyncSender<Arc<Chunk>>>,
-    waiting: Arc<AtomicUsize>,
+    queue: Arc<Queue<Arc<Chunk>>>,
     report: Arc<Report>,
 }
 
@@ -108,32 +109,29 @@ pub fn run(
     disks: &[Spread<'_>],
 ) -> Vec<Result<Written, Failure>> {
     let whole = Whole::new();
-    let (mut lanes, mut ends) = (Vec::new(), Vec::new());
-    for disk in disks {
-        let (queue, end) = sync_channel(QUEUE);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        ends.push((end, Arc::clone(&waiting)));
-        lanes.push(Lane {
-            queue: Some(queue),
-            waiting,
-            report: Arc::clone(&disk.report),
-        });
-    }
+    let lane = |disk: &Spread<'_>| Lane {
+        queue: Arc::new(Queue::new(QUEUE)),
+        report: Arc::clone(&disk.report),
+    };
+    let lanes: Vec<Lane> = disks.iter().map(lane).collect();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = disks
-            .iter()
-            .zip(ends)
-            .map(|(disk, (end, waiting))| {
-                let whole = &whole;
-                scope.spawn(move || one(source, settings, disk, &end, &waiting, whole))
+        let begin = |(disk, lane): (_, &Lane)| {
+            let (whole, queue) = (&whole, Arc::clone(&lane.queue));
+            scope.spawn(move || {
+                let outcome = one(source, settings, disk, &queue, whole);
+                // One that failed takes nothing any more, and holds nothing.
+                queue.abandon();
+                outcome
             })
-            .collect();
-        let outcome = unpack(source, settings, &mut lanes);
+        };
+        let threads: Vec<_> = disks.iter().zip(&lanes).map(begin).collect();
+        let outcome = unpack(source, settings, &lanes);
         whole
             .set(outcome)
             .unwrap_or_else(|_| unreachable!("set once"));
-        // Each disk now sees the end of its queue.
-        drop(lanes);
+        for lane in &lanes {
+            lane.queue.close();
+        }
         let ended = |thread: std::thread::ScopedJoinHandle<'_, _>| {
             let panicked = |_| Err(Failure::Image("the thread of this disk ended".into()));
             thread.join().unwrap_or_else(panicked)
@@ -142,62 +140,80 @@ pub fn run(
     })
 }
 
-/// Unpacks, hashes and hands out.
-fn unpack(source: &Source, settings: &Settings, lanes: &mut [Lane]) -> Result<Image, String> {
+/// Unpacks and hands out, and has it hashed meanwhile.
+fn unpack(source: &Source, settings: &Settings, lanes: &[Lane]) -> Result<Image, String> {
     let failed = |error: &dyn std::fmt::Display| format!("the image cannot be read: {error}");
-    let mut reader = source.open().map_err(|error| failed(&error))?;
-    // One is filled while the others wait or are written.
-    let pool = Pool::new(lanes.len().min(2) * QUEUE + 4);
+    let mut unpacked = source.open().map_err(|error| failed(&error))?;
+    let pool = Pool::new(CHUNK);
     let mut digester = Digester::new(&settings.plan);
-    let (mut offset, mut waited) = (0, Duration::ZERO);
-    loop {
-        let chunk = pool.fill(&mut *reader, offset);
-        let Some(chunk) = chunk.map_err(|error| failed(&error))? else {
-            return digester.finish();
+    let (pieces, to_hash) = sync_channel::<Arc<Chunk>>(QUEUE);
+    std::thread::scope(|scope| {
+        let hashing = scope.spawn(move || {
+            for chunk in to_hash {
+                digester.take(&chunk)?;
+            }
+            digester.finish()
+        });
+        let (mut offset, mut waited) = (0, Duration::ZERO);
+        let mut next = |offset| {
+            let chunk = Chunk::next(&mut unpacked, &pool, offset);
+            chunk.map_err(|error| failed(&error))
         };
-        offset += chunk.bytes().len() as u64;
-        digester.take(&chunk)?;
-        for at in 0..lanes.len() {
-            hand_out(lanes, at, &chunk, settings.patience, &mut waited);
+        while let Some(chunk) = next(offset)? {
+            offset += chunk.bytes().len() as u64;
+            if pieces.send(Arc::clone(&chunk)).is_err() {
+                // The image is not what it should be.
+                break;
+            }
+            for at in 0..lanes.len() {
+                hand_out(lanes, at, &chunk, settings.patience, &mut waited);
+            }
         }
+        drop(pieces);
+        let ended = |_panicked| Err("the thread that hashes ended unexpectedly".into());
+        let image = hashing.join().unwrap_or_else(ended)?;
+        unchanged(source)?;
+        Ok(image)
+    })
+}
+
+/// What was checked before is what was written only if nobody wrote to the file meanwhile.
+fn unchanged(source: &Source) -> Result<(), String> {
+    let changed = || Err("the image's file was changed while it was written".into());
+    if source.is_unchanged() {
+        Ok(())
+    } else {
+        changed()
     }
 }
 
 /// Gives a piece to a disk. Waits for a slow one, unless others have nothing to do meanwhile for long.
 fn hand_out(
-    lanes: &mut [Lane],
+    lanes: &[Lane],
     at: usize,
     chunk: &Arc<Chunk>,
     patience: Duration,
     waited: &mut Duration,
 ) {
+    let lane = &lanes[at];
     loop {
-        let Some(queue) = &lanes[at].queue else {
-            return;
-        };
-        lanes[at].waiting.fetch_add(1, Ordering::SeqCst);
-        match queue.try_send(Arc::clone(chunk)) {
-            Ok(()) => return,
-            Err(TrySendError::Disconnected(_)) => {
-                // It failed; the others go on.
-                lanes[at].queue = None;
-                return;
-            }
-            Err(TrySendError::Full(_)) => {}
-        }
-        lanes[at].waiting.fetch_sub(1, Ordering::SeqCst);
-        let is_idle = |(other, lane): (usize, &Lane)| {
-            other != at && lane.queue.is_some() && lane.waiting.load(Ordering::SeqCst) == 0
-        };
         let began = Instant::now();
-        std::thread::sleep(PAUSE);
+        match lane.queue.push(chunk, LOOK) {
+            // One that failed: the others go on.
+            Pushed::Taken | Pushed::Closed => return,
+            Pushed::Full => {}
+        }
+        let is_idle = |(other, lane): (usize, &Lane)| {
+            other != at && !lane.queue.is_closed() && lane.queue.is_empty()
+        };
         if lanes.iter().enumerate().any(is_idle) {
             *waited += began.elapsed();
         }
         if *waited > patience {
             *waited = Duration::ZERO;
-            lanes[at].report.is_alone.store(true, Ordering::Relaxed);
-            lanes[at].queue = None;
+            lane.report.is_alone.store(true, Ordering::Relaxed);
+            lane.queue.abandon();
+            return;
         }
     }
 }
@@ -207,16 +223,14 @@ fn one(
     source: &Source,
     settings: &Settings,
     disk: &Spread<'_>,
-    queue: &Receiver<Arc<Chunk>>,
-    waiting: &AtomicUsize,
+    queue: &Queue<Arc<Chunk>>,
     whole: &Whole,
 ) -> Result<Written, Failure> {
     let report = &disk.report;
     report.set(Stage::Clear);
     let mut target = Target::begin(disk.disk, settings.plan.clone())?;
     report.set(Stage::Write);
-    while let Ok(chunk) = queue.recv() {
-        waiting.fetch_sub(1, Ordering::SeqCst);
+    while let Some(chunk) = queue.pop() {
         target.take(&chunk)?;
         report.taken.store(target.end(), Ordering::Relaxed);
     }
@@ -245,16 +259,17 @@ fn go_on_alone(source: &Source, target: &mut Target<'_>, report: &Report) -> Res
         let text = format!("the image cannot be read once more: {error}");
         Failure::Image(text)
     };
-    let mut reader = source.open().map_err(failed)?;
+    let mut unpacked = source.open().map_err(failed)?;
     let from = target.end();
-    let mut passed = reader.by_ref().take(from);
+    let mut passed = unpacked.by_ref().take(from);
     std::io::copy(&mut passed, &mut std::io::sink()).map_err(failed)?;
-    let pool = Pool::new(2);
-    while let Some(chunk) = pool.fill(&mut *reader, target.end()).map_err(failed)? {
+    let pool = Pool::new(CHUNK);
+    let mut next = |offset| Chunk::next(&mut unpacked, &pool, offset).map_err(failed);
+    while let Some(chunk) = next(target.end())? {
         target.take(&chunk)?;
         report.taken.store(target.end(), Ordering::Relaxed);
     }
-    Ok(())
+    unchanged(source).map_err(Failure::Image)
 }
 
-const _: () = assert!(CHUNK.is_multiple_of(super::chunk::ALIGNMENT));
+const _: () = assert!(CHUNK.is_multiple_of(ALIGNMENT));

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use block_map::BlockMap;
 use content_digest::HashingWriter;
 
-use super::chunk::{ALIGNMENT, Aligned, CHUNK, Chunk};
+use super::chunk::{CHUNK, Chunk};
 use super::disk::BlockDevice;
 use super::image::{HEAD, Image, parts};
+use crate::memory::{ALIGNMENT, Aligned};
 
 const BLOCK: u64 = ALIGNMENT as u64;
 /// The smallest part of a disk that is stored whole or not at all.
@@ -24,6 +25,15 @@ pub struct Plan {
     pub map: Option<Arc<BlockMap>>,
     /// Whether the disk is read back.
     pub reads_back: bool,
+    /// Whether the image's file was compared with the digest that its build has for it.
+    pub is_checked: bool,
+}
+
+impl Plan {
+    /// Whether what is unpacked is hashed: to be compared with the disk, or with a map that may be another's.
+    pub(crate) fn hashes(&self) -> bool {
+        self.reads_back || (self.map.is_some() && !self.is_checked)
+    }
 }
 
 /// What a disk is doing.

@@ -131,6 +131,7 @@ fn plan(map: Option<BlockMap>) -> Plan {
         size: None,
         map: map.map(Arc::new),
         reads_back: true,
+        is_checked: false,
     }
 }
 
@@ -174,6 +175,40 @@ fn every_disk_becomes_the_image_and_unmapped_blocks_are_left_alone() {
             assert!(is_old(6 << 20) && bytes[SIZE - 1] == 0, "what lies behind");
         }
     }
+}
+
+#[test]
+fn what_is_neither_read_back_nor_of_an_unknown_map_is_written_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, image, map) = image(folder.path());
+    for map in [None, Some(map)] {
+        let disk = [Memory::new(Fault::None)];
+        let plan = Plan {
+            reads_back: false,
+            is_checked: true,
+            ..plan(map.clone())
+        };
+        let written = write(&source, plan, &disk).pop().unwrap().unwrap();
+        assert_eq!(written.read_back, 0);
+        assert!(is_whole(&disk[0], &image, map.is_some()));
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_written_never_boots() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, _, _) = image(folder.path());
+    let path = folder.path().join("image.img");
+    let same = fs_err::read(&path).unwrap();
+    fs_err::write(&path, same).unwrap();
+    let disk = [Memory::new(Fault::None)];
+    let outcome = write(&source, plan(None), &disk).pop().unwrap();
+    assert!(matches!(outcome, Err(Failure::Image(_))), "{outcome:?}");
+    assert!(
+        disk[0].bytes.lock().unwrap()[..512]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Partition table and file systems of an image.
 
-pub mod mbr;
-pub mod fat;
+pub use boot_partition::{fat, mbr};
+
 pub mod ext4;
 pub mod layout;

@@ -181,7 +181,7 @@ impl Image {
         )?)
     }
 
-    /// Collects what the boot ROM and the kernel need. `research` of boot rules: firmware, kernel,
+    /// Collects what the boot ROM and the kernel need: firmware, kernel,
     /// initramfs, device trees, `config.txt`, `cmdline.txt`.
     fn boot_files(&self, tree: &Path) -> Result<fat::Files, TaskError> {
         let mut files = fat::Files::new();

@@ -46,6 +46,7 @@ pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
         size: package.size,
         map: package.map.clone().filter(|_| !command.no_bmap),
         reads_back: !command.no_verify,
+        is_checked: package.build.is_some(),
     };
     let spread: Vec<Spread<'_>> = disks
         .iter()
@@ -63,8 +64,14 @@ pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
         .map(|map| map.image_size)
         .or(package.size);
     let outcomes = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| write(&package.source, &settings, &spread));
-        progress::show(ui, &chosen, &spread, total, &|| writing.is_finished());
+        let (over, is_over) = std::sync::mpsc::channel();
+        let (source, settings, spread) = (&package.source, &settings, &spread);
+        let writing = scope.spawn(move || {
+            // Dropped at the end, whatever it is.
+            let _over = over;
+            write(source, settings, spread)
+        });
+        progress::show(ui, &chosen, spread, total, &is_over);
         writing.join()
     });
     let outcomes = outcomes.map_err(|_panic| CommandError::Usage {

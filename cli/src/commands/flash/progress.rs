@@ -1,6 +1,7 @@
 //! How far each disk is, while it is written.
 
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use flash::Device;
@@ -18,11 +19,11 @@ pub(super) fn show(
     devices: &[&Device],
     spread: &[Spread<'_>],
     total: Option<u64>,
-    is_over: &dyn Fn() -> bool,
+    is_over: &Receiver<()>,
 ) {
     let began = Instant::now();
-    while !is_over() {
-        std::thread::sleep(LOOK);
+    // The other end is dropped when it is over.
+    while let Err(RecvTimeoutError::Timeout) = is_over.recv_timeout(LOOK) {
         let mut lines = Vec::new();
         let mut entries = Vec::new();
         for (device, one) in devices.iter().zip(spread) {

@@ -21,7 +21,8 @@ pub(super) struct Record<'r> {
     schema: u32,
     tool: &'static str,
     image: String,
-    sha256: Sha256Digest,
+    /// Nothing where the file was not read to its end.
+    sha256: Option<Sha256Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     build: Option<&'r Build>,
     device: &'r Device,
@@ -55,7 +56,7 @@ impl<'r> Record<'r> {
             schema: SCHEMA,
             tool: concat!("bakelite ", env!("CARGO_PKG_VERSION")),
             image: image.to_string_lossy().into_owned(),
-            sha256: package.sha256,
+            sha256: package.digest.get().copied(),
             build: package.build.as_ref(),
             device,
             began: of.began.to_string(),
