@@ -14,6 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::daemon::CONFIG;
 use crate::run::{keep_alive, say};
 
+/// Where the boot partition is mounted.
+pub(crate) const BOOT: &str = "/boot/firmware";
+
 /// Serves until it is told to stop; then the host sees the plug pulled.
 pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(Path::new(CONFIG))?;
@@ -22,7 +25,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         socket: config.helper,
         media: config.state.join("media"),
         state: config.state,
-        boot: "/boot/firmware".into(),
+        boot: BOOT.into(),
         places: places.clone(),
         network: "/run/bakelite/network.json".into(),
         serial: server::serial_of(Path::new("/etc/machine-id")),

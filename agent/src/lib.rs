@@ -9,4 +9,5 @@
 pub mod host;
 pub mod daemon;
 pub mod helper;
+pub mod settings;
 pub mod run;

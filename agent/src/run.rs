@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::{daemon, helper};
+use crate::{daemon, helper, settings};
 
 /// Threads for requests: the work that needs more has threads of its own.
 const THREADS: usize = 2;
 
-/// Runs the daemon, or with the argument `helper` its privileged half. Not generic and not inlined:
-/// the program around it compiles in no time.
+/// Runs the daemon, or with the argument `helper` its privileged half, or with `settings` what comes before both.
+/// Not generic and not inlined: the program around it compiles in no time.
 pub fn main() -> ExitCode {
-    let is_helper = std::env::args().nth(1).is_some_and(|word| word == "helper");
+    let word = std::env::args().nth(1);
+    if word.as_deref() == Some("settings") {
+        return ended(settings::run());
+    }
+    let is_helper = word.is_some_and(|word| word == "helper");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if is_helper { 1 } else { THREADS })
         .enable_all()
@@ -23,6 +27,11 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(daemon::run()),
         Err(error) => Err(error.into()),
     };
+    ended(result)
+}
+
+/// Tells how it ended.
+fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

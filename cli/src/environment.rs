@@ -56,7 +56,8 @@ pub(crate) fn public_keys() -> Vec<PathBuf> {
         .collect()
 }
 
-fn cache_folder(arguments: &Arguments) -> PathBuf {
+/// Returns where packages, trees, results and fetched images are kept.
+pub(crate) fn cache_folder(arguments: &Arguments) -> PathBuf {
     if let Some(folder) = &arguments.cache {
         return folder.clone();
     }

@@ -9,9 +9,12 @@ pub mod device;
 mod memory;
 pub mod source;
 pub mod package;
+pub mod signature;
+pub mod settings;
 pub mod rpiboot;
 pub mod write;
 
 pub use device::{Device, Devices, Verdict};
 pub use package::{Package, PackageError};
+pub use signature::{SignatureError, Signers};
 pub use source::Source;

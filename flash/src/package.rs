@@ -10,7 +10,11 @@ use block_map::{BlockMap, MapError};
 use content_digest::Sha256Digest;
 
 use crate::memory::ALIGNMENT;
+use crate::signature::{SignatureError, Signers};
 use crate::source::{Compression, FileDigest, Source, SourceError};
+
+/// The build's own list of its files.
+pub const MANIFEST: &str = "manifest.json";
 
 /// An image that is ready to be written.
 #[derive(Debug, Clone)]
@@ -25,8 +29,12 @@ pub struct Package {
     pub size: Option<u64>,
     /// Digest of the file: compared with the build's before, or taken while it is read.
     pub digest: FileDigest,
+    /// Digest of the map's file.
+    pub map_digest: Option<Sha256Digest>,
     /// The build that it belongs to.
     pub build: Option<Build>,
+    /// Whose signature was checked.
+    pub signed_by: Option<String>,
 }
 
 /// A build, by its manifest.
@@ -77,6 +85,9 @@ pub enum PackageError {
         #[source]
         source: MapError,
     },
+    /// Nobody who is believed signed it.
+    #[error("the image is not written")]
+    Signature(#[from] SignatureError),
     /// The image is no image.
     #[error("{} is no image", path.display())]
     Image {
@@ -89,14 +100,18 @@ pub enum PackageError {
 }
 
 impl Package {
-    /// Opens an image, or the image of a build's folder, and checks it against its manifest.
-    pub fn open(path: &Path, threads: u32) -> Result<Self, PackageError> {
+    /// Opens an image, or the image of a build's folder, and checks it against its manifest. If there are signers,
+    /// one of them must have signed it.
+    pub fn open(path: &Path, threads: u32, signers: &Signers) -> Result<Self, PackageError> {
         let folder = if path.is_dir() {
             path.to_owned()
         } else {
             path.parent().unwrap_or(Path::new("")).to_owned()
         };
-        let manifest = read_manifest(&folder.join("manifest.json"), path.is_dir())?;
+        let sums = (!signers.is_empty()).then(|| signers.sums(&folder));
+        let sums = sums.transpose()?;
+        let manifest = read_manifest(&folder.join(MANIFEST), path.is_dir())?;
+        let (manifest, candidate) = manifest.unzip();
         let named = manifest
             .as_ref()
             .and_then(|manifest| manifest.file(Role::Image));
@@ -116,9 +131,18 @@ impl Package {
             source,
         })?;
         let known = FileDigest::default();
-        let source = match &image {
-            None => source.hashed_into(Arc::clone(&known)),
-            Some(file) => {
+        let source = match (&image, &sums) {
+            (None, None) => source.hashed_into(Arc::clone(&known)),
+            (None, Some(sums)) => {
+                let (found, _) = digest(&path)?;
+                sums.check(&file_name(&path), &found)?;
+                known.get_or_init(|| found);
+                source
+            }
+            (Some(file), sums) => {
+                if let (Some(sums), Some(candidate)) = (sums, &candidate) {
+                    sums.check(MANIFEST, candidate)?;
+                }
                 if digest(&path)? != (file.sha256, file.size) {
                     return Err(PackageError::Changed(path));
                 }
@@ -138,7 +162,11 @@ impl Package {
             Some(None) => None,
             None => map_beside(&path),
         };
+        if let (Some(sums), Some(map), None) = (&sums, &map, &manifest) {
+            sums.check(&file_name(map), &digest(map)?.0)?;
+        }
         let map = map.map(|map| read_map(&map)).transpose()?.flatten();
+        let (map, map_digest) = map.unzip();
         let extracted = manifest
             .as_ref()
             .and_then(|it| it.file(Role::Image)?.extracted);
@@ -148,20 +176,26 @@ impl Package {
                 .map(|it| it.size)
                 .or(plain)
                 .or(map.as_ref().map(|map| map.image_size)),
-            build: manifest.map(|manifest| Build {
-                candidate: manifest.digest(),
+            build: manifest.zip(candidate).map(|(manifest, candidate)| Build {
+                candidate,
                 name: manifest.name,
                 version: manifest.version,
             }),
             path,
             source,
             map,
+            map_digest,
+            signed_by: sums.map(|sums| sums.signer),
             digest: known,
         })
     }
 }
 
-fn read_manifest(path: &Path, is_needed: bool) -> Result<Option<ArtifactManifest>, PackageError> {
+/// Reads a manifest, and hashes it as it is.
+fn read_manifest(
+    path: &Path,
+    is_needed: bool,
+) -> Result<Option<(ArtifactManifest, Sha256Digest)>, PackageError> {
     let text = match fs_err::read_to_string(path) {
         Ok(text) => text,
         Err(error) if !is_needed && error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -171,7 +205,9 @@ fn read_manifest(path: &Path, is_needed: bool) -> Result<Option<ArtifactManifest
         }
     };
     let manifest = ArtifactManifest::from_json(&text);
-    manifest.map(Some).map_err(|source| PackageError::Manifest {
+    let digest = Sha256Digest::of(&text);
+    let manifest = manifest.map(|manifest| Some((manifest, digest)));
+    manifest.map_err(|source| PackageError::Manifest {
         path: path.to_owned(),
         source,
     })
@@ -196,8 +232,13 @@ fn map_beside(image: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Reads a map. One whose blocks are smaller than those of direct I/O is passed over: all is written then.
-fn read_map(path: &Path) -> Result<Option<Arc<BlockMap>>, PackageError> {
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// Reads a map, and hashes it. One whose blocks are smaller than those of direct I/O is passed over: all is written then.
+fn read_map(path: &Path) -> Result<Option<(Arc<BlockMap>, Sha256Digest)>, PackageError> {
     let text = fs_err::read_to_string(path).map_err(|source| PackageError::Read {
         path: path.to_owned(),
         source,
@@ -211,7 +252,7 @@ fn read_map(path: &Path) -> Result<Option<Arc<BlockMap>>, PackageError> {
         .ranges
         .iter()
         .all(|range| range.start.is_multiple_of(block));
-    Ok(is_aligned.then(|| Arc::new(map)))
+    Ok(is_aligned.then(|| (Arc::new(map), Sha256Digest::of(&text))))
 }
 
 #[cfg(test)]
@@ -235,10 +276,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("x.img");
         fs_err::write(&image, vec![1; 8192]).unwrap();
-        let package = Package::open(&image, 1).unwrap();
+        let package = Package::open(&image, 1, &Signers::default()).unwrap();
         assert_eq!((package.size, package.build), (Some(8192), None));
         assert!(matches!(
-            Package::open(folder.path(), 1),
+            Package::open(folder.path(), 1, &Signers::default()),
             Err(PackageError::Read { .. })
         ));
         let golden = include_str!("../../formats/artifact-manifest/golden/manifest-1.json");
@@ -248,13 +289,16 @@ mod tests {
         manifest.files[0].size = 8192;
         fs_err::write(folder.path().join("manifest.json"), manifest.to_json()).unwrap();
         for path in [folder.path(), &image] {
-            let error = Package::open(path, 1).unwrap_err();
+            let error = Package::open(path, 1, &Signers::default()).unwrap_err();
             assert!(matches!(error, PackageError::Changed(_)), "{error}");
         }
         manifest.files[0].sha256 = Sha256Digest::of(vec![1; 8192]);
         manifest.files[0].extracted = None;
         fs_err::write(folder.path().join("manifest.json"), manifest.to_json()).unwrap();
-        let build = Package::open(folder.path(), 1).unwrap().build.unwrap();
+        let build = Package::open(folder.path(), 1, &Signers::default())
+            .unwrap()
+            .build
+            .unwrap();
         assert_eq!(build.candidate, manifest.digest());
     }
 }

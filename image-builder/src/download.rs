@@ -70,6 +70,14 @@ pub enum DownloadError {
         /// Limit in bytes.
         limit: u64,
     },
+    /// The server does not say how long the file is.
+    #[error(
+        "{url}: the server does not say how long it is, so nobody could tell that it came whole"
+    )]
+    NoLength {
+        /// What was asked for.
+        url: String,
+    },
     /// The local file cannot be written.
     #[error("cannot store a download")]
     Write(#[source] std::io::Error),
@@ -113,12 +121,22 @@ enum Attempt<T> {
 impl Downloader {
     /// Sets up the client. TLS roots are the host's.
     pub fn new() -> Result<Self, DownloadError> {
+        Self::with(false)
+    }
+
+    /// The same, and nothing is fetched otherwise than by https, wherever a server sends it.
+    pub fn over_https() -> Result<Self, DownloadError> {
+        Self::with(true)
+    }
+
+    fn with(only_https: bool) -> Result<Self, DownloadError> {
         // A second installation fails, and then there is a provider already.
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = Client::builder()
             .user_agent(concat!("bakelite/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             .timeout(None)
+            .https_only(only_https)
             .tcp_keepalive(STALL)
             .build()
             .map_err(DownloadError::Client)?;
@@ -180,6 +198,24 @@ impl Downloader {
                 }),
                 _ => Attempt::Done(Ok(Fetched::New { bytes, tag })),
             }
+        })
+    }
+
+    /// Asks how long a file is.
+    pub fn length(&self, url: &str) -> Result<u64, DownloadError> {
+        retry(|tries| {
+            let request = self.client.head(url).timeout(STALL);
+            let response = match send(url, tries, request) {
+                Attempt::Done(Ok(response)) => response,
+                Attempt::Done(Err(error)) => return Attempt::Done(Err(error)),
+                Attempt::Again(error) => return Attempt::Again(error),
+            };
+            // The client's own count is that of the body, which an answer to HEAD has not.
+            let length = response.headers().get(header::CONTENT_LENGTH);
+            let length = length.and_then(|it| it.to_str().ok()?.parse().ok());
+            Attempt::Done(length.ok_or_else(|| DownloadError::NoLength {
+                url: url.to_owned(),
+            }))
         })
     }
 

@@ -20,6 +20,8 @@ const MEDIA_TYPES: &[(&str, &str)] = &[
     ("txt", "text/plain"),
     ("log", "text/plain"),
     ("json", "application/json"),
+    ("jsonl", "application/jsonl"),
+    ("csv", "text/csv"),
     ("xml", "application/xml"),
     ("pdf", "application/pdf"),
 ];

@@ -17,6 +17,7 @@ mod raspios;
 mod boot;
 mod reproducible;
 mod solver;
+mod station;
 mod release;
 mod release_whole;
 mod dashboard;

@@ -10,5 +10,6 @@ pub mod cut;
 pub mod device;
 pub mod github;
 pub mod serve;
+pub mod station;
 pub mod store;
 pub mod team;

@@ -4,13 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use device_settings::{CLAIM_RANDOM, claim_code};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 const FILE: &str = "claim-code";
-/// Letters and digits that are not mistaken for one another on a small screen.
-const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
-/// Groups of four characters; five bits each make 60 bits, beyond guessing over a network.
-const GROUPS: usize = 3;
 
 /// A one-time code. It is shown on the console on purpose, and nowhere else.
 #[derive(Clone)]
@@ -38,19 +35,11 @@ impl ClaimCode {
             }
             _ => {}
         }
-        let mut random = [0; GROUPS * 4];
+        let mut random = [0; CLAIM_RANDOM];
         SystemRandom::new()
             .fill(&mut random)
             .map_err(|_unspecified| ClaimError::Random)?;
-        let letters: Vec<u8> = random
-            .iter()
-            .map(|byte| ALPHABET[usize::from(byte % 32)])
-            .collect();
-        let groups: Vec<&str> = letters
-            .chunks(4)
-            .map(|group| std::str::from_utf8(group).expect("ASCII"))
-            .collect();
-        let code = groups.join("-");
+        let code = claim_code(random).reveal().to_owned();
         fs_err::create_dir_all(folder).map_err(ClaimError::Io)?;
         crate::durable::write(&file, code.as_bytes()).map_err(ClaimError::Io)?;
         Ok(Self(code))
@@ -108,11 +97,6 @@ mod tests {
             code.for_console()
         );
         assert_eq!(code.for_console().len(), 14);
-        assert!(
-            code.for_console()
-                .bytes()
-                .all(|b| b == b'-' || ALPHABET.contains(&b))
-        );
         assert_eq!(format!("{code:?}"), "ClaimCode(…)");
         let other = tempfile::tempdir().unwrap();
         assert_ne!(

@@ -1,45 +1,8 @@
 //! The device's name on the network, set through systemd-hostnamed (`org.freedesktop.hostname1(5)`).
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 use zbus::{Connection, proxy};
 
-/// A name of one label (RFC 1123, §2.1; RFC 1035, §2.3.4): letters, digits and inner hyphens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HostName(String);
-
-/// The text is no name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a device's name has 1 to 63 letters, digits and hyphens, and no hyphen at its ends")]
-pub struct BadHostName;
-
-impl TryFrom<String> for HostName {
-    type Error = BadHostName;
-
-    fn try_from(text: String) -> Result<Self, BadHostName> {
-        let is_good = (1..=63).contains(&text.len())
-            && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        is_good
-            .then(|| Self(text.to_ascii_lowercase()))
-            .ok_or(BadHostName)
-    }
-}
-
-impl From<HostName> for String {
-    fn from(name: HostName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for HostName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use device_settings::{BadHostName, HostName};
 
 #[proxy(
     interface = "org.freedesktop.hostname1",
@@ -63,7 +26,7 @@ trait Services {
 pub async fn set(name: &HostName) -> zbus::Result<()> {
     let bus = Connection::system().await?;
     let names = NamesProxy::new(&bus).await?;
-    names.set_static_hostname(&name.0, false).await?;
+    names.set_static_hostname(name.as_str(), false).await?;
     // Avahi reads the name at its start. Where it is not installed nothing is announced.
     let services = ServicesProxy::new(&bus).await?;
     drop(
@@ -72,18 +35,4 @@ pub async fn set(name: &HostName) -> zbus::Result<()> {
             .await,
     );
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_one_label() {
-        let read = |text: &str| HostName::try_from(text.to_owned());
-        assert_eq!(read("Rack-7").unwrap().to_string(), "rack-7");
-        for bad in ["", "-a", "a-", "a.b", "a b", "ä", "a/b", &"x".repeat(64)] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,93 +1,8 @@
 //! Wi-Fi networks: what is in reach, and what an owner wants to join.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-/// Longest name of a network in bytes (IEEE 802.11, 9.4.2.2).
-const NAME: usize = 32;
-/// Characters of a password (IEEE 802.11, annex J.4.1).
-const PASSWORD: std::ops::RangeInclusive<usize> = 8..=63;
-/// Digits of a key that is given in hexadecimal.
-const KEY: usize = 64;
-
-/// A text that is never shown or logged.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the text, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hidden(…)")
-    }
-}
-
-/// Name of a network (SSID). Those that are no text cannot be chosen.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct WiFiName(String);
-
-/// What is wrong with a network that is to be joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadJoin {
-    /// No name.
-    #[error("the name of a Wi-Fi network has 1 to {NAME} bytes and no control characters")]
-    Name,
-    /// No password.
-    #[error(
-        "a Wi-Fi password has 8 to 63 characters (letters, digits, signs and spaces without accents), or is a key of {KEY} hexadecimal digits"
-    )]
-    Password,
-}
-
-impl FromStr for WiFiName {
-    type Err = BadJoin;
-
-    fn from_str(name: &str) -> Result<Self, BadJoin> {
-        let is_good = (1..=NAME).contains(&name.len()) && !name.chars().any(char::is_control);
-        is_good.then(|| Self(name.into())).ok_or(BadJoin::Name)
-    }
-}
-
-impl TryFrom<String> for WiFiName {
-    type Error = BadJoin;
-
-    fn try_from(name: String) -> Result<Self, BadJoin> {
-        name.parse()
-    }
-}
-
-impl From<WiFiName> for String {
-    fn from(name: WiFiName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for WiFiName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl WiFiName {
-    /// Returns the name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+pub use device_settings::{BadWiFi as BadJoin, Hidden, WiFiName};
 
 /// A network to join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,16 +21,9 @@ pub struct Join {
 impl Join {
     /// Checks the password.
     pub fn check(&self) -> Result<(), BadJoin> {
-        let Some(password) = &self.password else {
-            return Ok(());
-        };
-        let text = password.reveal();
-        let is_text = |text: &str| text.bytes().all(|c| matches!(c, b' '..=b'~'));
-        let is_key = text.len() == KEY && text.bytes().all(|c| c.is_ascii_hexdigit());
-        let is_password = PASSWORD.contains(&text.len()) && is_text(text);
-        (is_key || is_password)
-            .then_some(())
-            .ok_or(BadJoin::Password)
+        self.password
+            .as_ref()
+            .map_or(Ok(()), device_settings::is_password)
     }
 }
 

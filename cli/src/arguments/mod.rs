@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod flash;
 pub(crate) mod release;
 
 use std::path::PathBuf;
@@ -58,7 +59,11 @@ pub(crate) enum Command {
     /// List the cards and sticks that can be flashed
     Devices(DevicesArguments),
     /// Write an image to cards and sticks, and read it back
-    Flash(FlashArguments),
+    Flash(Box<flash::FlashArguments>),
+    /// Look into the records of many cards: search, check, export
+    FlashLog(flash::FlashLogArguments),
+    /// Take boards in USB boot mode to where they show their storage as a disk
+    UsbBoot(flash::UsbBootArguments),
     /// Say what this machine can do, and what is missing
     Doctor,
     /// Look after the cache
@@ -200,36 +205,6 @@ pub(crate) struct DevicesArguments {
     /// List all disks of this machine, and say why others are not offered
     #[arg(long)]
     pub(crate) all: bool,
-}
-
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
-pub(crate) struct FlashArguments {
-    /// The image: .img, .img.zst, .img.xz, .img.gz, or the folder of a build
-    pub(crate) image: PathBuf,
-    /// The disks to write; with --only, all that it allows if absent
-    pub(crate) devices: Vec<PathBuf>,
-    /// Ask nothing
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// Write only disks with this serial number or on this port (as `bakelite devices` shows them)
-    #[arg(long, value_name = "SERIAL|PORT")]
-    pub(crate) only: Vec<String>,
-    /// Write also what looks like no card: a disk of this machine, a loop, more than 256 GB
-    #[arg(long)]
-    pub(crate) unusual: bool,
-    /// Do not read back
-    #[arg(long)]
-    pub(crate) no_verify: bool,
-    /// Look first whether each disk stores as much as it says: some counterfeit cards do not
-    #[arg(long)]
-    pub(crate) probe_capacity: bool,
-    /// Write every block, also those that the block map says are empty
-    #[arg(long)]
-    pub(crate) no_bmap: bool,
-    /// Add a line of JSON for each disk to this file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

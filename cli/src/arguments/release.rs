@@ -278,7 +278,7 @@ pub(crate) enum EvidenceCommand {
     Add {
         /// The step
         step: String,
-        /// The file
+        /// The file; one that `bakelite flash --record` wrote must say that this candidate was written and read back
         file: PathBuf,
         /// Length of a film in seconds
         #[arg(long)]

@@ -8,6 +8,7 @@ mod hint;
 use flash::PackageError;
 use image_builder::boot::BootError;
 use image_builder::diff::DiffError;
+use image_builder::download::DownloadError;
 use image_builder::pipeline::BuildError;
 use image_builder::recipe::Problems;
 use image_builder::worker::chain;
@@ -62,6 +63,16 @@ pub(crate) enum CommandError {
     Package(#[source] PackageError),
     #[error("nothing was written")]
     Disk(#[source] flash::write::OpenError),
+    #[error("nothing was written")]
+    Download(#[source] DownloadError),
+    #[error("the keys of signers cannot be used")]
+    Signers(#[source] flash::SignatureError),
+    #[error("the device's settings cannot go onto the card")]
+    NoSettings(#[source] flash::settings::NoSettings),
+    #[error("the board did not get to where it shows its storage")]
+    Board(#[source] flash::rpiboot::SessionError),
+    #[error("the record cannot be signed")]
+    SignRecord(#[source] release::journal::SignatureError),
     #[error("the page cannot be served")]
     Serve(#[source] release_dashboard::ServeError),
     #[error("cannot {what}")]
@@ -82,9 +93,14 @@ impl CommandError {
             Self::Usage { .. }
             | Self::Recipe(_)
             | Self::Template(_)
+            | Self::Signers(_)
+            | Self::NoSettings(_)
             | Self::Open(OpenError::Template(_)) => USAGE,
             Self::NotVerified { .. }
-            | Self::Package(PackageError::Changed(_) | PackageError::Map { .. })
+            | Self::Package(
+                PackageError::Changed(_) | PackageError::Map { .. } | PackageError::Signature(_),
+            )
+            | Self::Download(DownloadError::HashMismatch { .. })
             | Self::Conflict { .. } => NOT_VERIFIED,
             Self::Build(_)
             | Self::Boot(_)
@@ -94,6 +110,9 @@ impl CommandError {
             | Self::Record(_)
             | Self::Automation { .. }
             | Self::Serve(_)
+            | Self::Download(_)
+            | Self::Board(_)
+            | Self::SignRecord(_)
             | Self::Scan(_)
             | Self::Disk(_)
             | Self::Sync(

@@ -7,7 +7,10 @@ use flash::device::Places;
 use flash::{Device, Devices, Verdict};
 use serde::Serialize;
 
+use serde_json::json;
+
 use super::Outcome;
+use super::flash::boards::waiting;
 use crate::arguments::DevicesArguments;
 use crate::command_error::CommandError;
 use crate::ui::{Ui, size};
@@ -25,11 +28,17 @@ pub(super) fn run(command: &DevicesArguments, ui: &mut Ui) -> Outcome {
     let devices = Devices::scan(&Places::default()).map_err(CommandError::Scan)?;
     let is_shown = |device: &&Device| command.all || device.verdict() == Verdict::Offered;
     let shown: Vec<&Device> = devices.all().iter().filter(is_shown).collect();
+    let boards = waiting();
     let mut text = String::new();
     for device in &shown {
         text.push_str(&describe(device));
     }
-    if shown.is_empty() {
+    for board in &boards {
+        let (port, chip) = (&board.port, board.chip);
+        writeln!(text, "port {port}  {chip}  waits in USB boot mode: `bakelite usb-boot FOLDER {port}`, or `flash --usb-boot`")
+            .expect("strings take everything");
+    }
+    if shown.is_empty() && boards.is_empty() {
         let left = devices.all().len();
         writeln!(text, "No card or stick is plugged in. {left} other disks are here: `bakelite devices --all` says why each is not offered.")
             .expect("strings take everything");
@@ -39,7 +48,7 @@ pub(super) fn run(command: &DevicesArguments, ui: &mut Ui) -> Outcome {
         verdict: device.verdict(),
     };
     let entries: Vec<Entry<'_>> = shown.into_iter().map(entry).collect();
-    ui.answer(&text, &entries);
+    ui.answer(&text, &json!({ "disks": entries, "boards": boards }));
     Ok(ExitCode::SUCCESS)
 }
 

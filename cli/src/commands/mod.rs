@@ -16,6 +16,7 @@ mod doctor;
 mod cache;
 mod devices;
 mod flash;
+mod flash_log;
 
 use std::process::ExitCode;
 
@@ -44,7 +45,9 @@ pub(crate) fn run(arguments: &Arguments, ui: &mut Ui) -> Outcome {
         Command::Hash(command) => hash::run(command, ui),
         Command::Release(command) => release::run(command, ui),
         Command::Devices(command) => devices::run(command, ui),
-        Command::Flash(command) => flash::run(command, ui),
+        Command::Flash(command) => flash::run(command, arguments, ui),
+        Command::FlashLog(command) => flash_log::run(command, ui),
+        Command::UsbBoot(command) => flash::boards::run(command, ui),
         Command::Doctor => doctor::run(arguments, ui),
         Command::Cache(command) => cache::run(arguments, command, ui),
         Command::Completions { shell } => {

@@ -69,6 +69,18 @@ pub enum Bus {
     Virtual,
 }
 
+impl Bus {
+    /// Returns its name, as it is written in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usb => "usb",
+            Self::Mmc => "mmc",
+            Self::Internal => "internal",
+            Self::Virtual => "virtual",
+        }
+    }
+}
+
 /// A partition as it is before anything is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,11 +11,13 @@ mod chip;
 mod files;
 mod protocol;
 mod session;
+mod usb;
 
 pub use chip::{Chip, VENDOR};
 pub use files::{BootFiles, FilesError};
 pub use protocol::{Facts, ProtocolError, Transport};
 pub use session::{Bus, Found, SessionError, State, boot};
+pub use usb::UsbBus;
 
 #[cfg(test)]
 mod simulator;

@@ -13,7 +13,8 @@ const AWAY: Duration = Duration::from_mins(1);
 const STAGES: usize = 6;
 
 /// A board on the bus.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Found {
     /// Its chip.
     pub chip: Chip,

@@ -131,6 +131,13 @@ impl Source {
         Stamp::of(&self.path).is_ok_and(|now| now == self.stamp)
     }
 
+    /// The same, for who reads only a part of it.
+    pub(crate) fn open_unhashed(&self) -> io::Result<Unpacked> {
+        let mut source = self.clone();
+        source.digest = None;
+        source.open()
+    }
+
     /// Opens it from its beginning, unpacked.
     pub fn open(&self) -> io::Result<Unpacked> {
         let file = File::open(&self.path)?;

@@ -13,6 +13,7 @@ use super::image::{Digester, Image};
 use super::queue::{Pushed, Queue};
 use super::target::{Failure, Plan, Stage, Target, Written};
 use crate::memory::{ALIGNMENT, Pool};
+use crate::settings::Patch;
 use crate::source::Source;
 
 /// Pieces that wait for a disk.
@@ -81,6 +82,8 @@ impl Settings {
 pub struct Spread<'d> {
     /// The disk.
     pub disk: &'d dyn BlockDevice,
+    /// What it has otherwise than the image.
+    pub patch: Patch,
     /// How far it is.
     pub report: Arc<Report>,
 }
@@ -228,7 +231,7 @@ fn one(
 ) -> Result<Written, Failure> {
     let report = &disk.report;
     report.set(Stage::Clear);
-    let mut target = Target::begin(disk.disk, settings.plan.clone())?;
+    let mut target = Target::begin(disk.disk, settings.plan.clone(), disk.patch.clone())?;
     report.set(Stage::Write);
     while let Some(chunk) = queue.pop() {
         target.take(&chunk)?;

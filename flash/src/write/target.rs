@@ -11,6 +11,7 @@ use super::chunk::{CHUNK, Chunk};
 use super::disk::BlockDevice;
 use super::image::{HEAD, Image, parts};
 use crate::memory::{ALIGNMENT, Aligned};
+use crate::settings::Patch;
 
 const BLOCK: u64 = ALIGNMENT as u64;
 /// The smallest part of a disk that is stored whole or not at all.
@@ -125,6 +126,7 @@ pub struct Written {
 pub(crate) struct Target<'d> {
     disk: &'d dyn BlockDevice,
     plan: Plan,
+    patch: Patch,
     bytes: u64,
     end: u64,
 }
@@ -132,7 +134,11 @@ pub(crate) struct Target<'d> {
 impl<'d> Target<'d> {
     /// Empties the head of the disk, so that it does not boot any more, and the end, where a copy of an old
     /// partition table may be.
-    pub(crate) fn begin(disk: &'d dyn BlockDevice, plan: Plan) -> Result<Self, Failure> {
+    pub(crate) fn begin(
+        disk: &'d dyn BlockDevice,
+        plan: Plan,
+        patch: Patch,
+    ) -> Result<Self, Failure> {
         let at = |offset| {
             move |source| Failure::Disk {
                 stage: Stage::Clear,
@@ -161,6 +167,7 @@ impl<'d> Target<'d> {
         Ok(Self {
             disk,
             plan,
+            patch,
             bytes: 0,
             end: 0,
         })
@@ -225,13 +232,30 @@ impl<'d> Target<'d> {
         }
         progress(Stage::Finish, 0);
         let length = self.blocks(0, HEAD.min(self.end));
-        let head = &image.head()[..length];
+        let mut head = image.head()[..length].to_vec();
+        // What this card has otherwise goes on top of what was read back as the image's.
+        for (at, block) in self.patch.blocks() {
+            match usize::try_from(*at).ok().and_then(|at| head.get_mut(at..)) {
+                Some(there) if *at < HEAD => {
+                    let count = there.len().min(block.len());
+                    there[..count].copy_from_slice(&block[..count]);
+                }
+                _ => {
+                    let mut memory = Aligned::new(block.len());
+                    memory.bytes_mut().copy_from_slice(block);
+                    self.put_last(memory.bytes(), *at)?;
+                }
+            }
+        }
         // The first sector has the partition table: without it nothing boots, with it all does. So all
         // else goes first, that of its block too, of which a disk may have stored a part when it fails.
         let mut almost = Aligned::new(length);
         almost.bytes_mut()[SECTOR..].copy_from_slice(&head[SECTOR..]);
-        self.put_head(almost.bytes(), 0)?;
-        let outcome = self.put_head(&head[..length.min(ALIGNMENT)], 0);
+        self.put_last(almost.bytes(), 0)?;
+        let mut first = Aligned::new(length.min(ALIGNMENT));
+        let count = first.bytes().len();
+        first.bytes_mut().copy_from_slice(&head[..count]);
+        let outcome = self.put_last(first.bytes(), 0);
         if outcome.is_err() {
             // It must not boot; that this cannot be written either is told by the error as well.
             drop(
@@ -247,7 +271,7 @@ impl<'d> Target<'d> {
         })
     }
 
-    fn put_head(&self, bytes: &[u8], offset: u64) -> Result<(), Failure> {
+    fn put_last(&self, bytes: &[u8], offset: u64) -> Result<(), Failure> {
         let failed = |source| Failure::Disk {
             stage: Stage::Finish,
             offset,

@@ -11,6 +11,7 @@ use content_digest::Sha256Digest;
 
 use super::*;
 use crate::Source;
+use crate::settings::Patch;
 
 /// What a disk was filled with before.
 const OLD: u8 = 0xaa;
@@ -138,6 +139,7 @@ fn plan(map: Option<BlockMap>) -> Plan {
 fn write(source: &Source, plan: Plan, disks: &[Memory]) -> Vec<Result<Written, Failure>> {
     let disks = disks.iter().map(|disk| Spread {
         disk,
+        patch: Patch::default(),
         report: Arc::default(),
     });
     run(source, &Settings::of(plan), &disks.collect::<Vec<_>>())
@@ -279,6 +281,7 @@ fn one_that_fails_and_one_that_is_slow_do_not_hold_the_others() {
         .iter()
         .map(|disk| Spread {
             disk,
+            patch: Patch::default(),
             report: Arc::default(),
         })
         .collect();
@@ -307,6 +310,7 @@ fn a_slow_disk_goes_on_with_an_unpacking_of_its_own() {
         .iter()
         .map(|disk| Spread {
             disk,
+            patch: Patch::default(),
             report: Arc::default(),
         })
         .collect();

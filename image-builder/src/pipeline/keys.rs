@@ -153,11 +153,12 @@ fn image_inputs(
     agent: Option<&Inputs>,
     initramfs: &Inputs,
 ) -> Result<Inputs, BuildError> {
-    let mut inputs = Inputs::new("image 5");
+    let mut inputs = Inputs::new("image 6");
     inputs.add("the tools", tools.as_bytes());
     if let Some(agent) = agent {
         inputs.add("the agent", agent.key().as_bytes());
     }
+    inputs.add("the form of settings", device_settings::example());
     inputs.add("the initramfs", initramfs.key().as_bytes());
     inputs.add("the recipe's name", &recipe.name);
     inputs.add("the recipe's version", &recipe.version);

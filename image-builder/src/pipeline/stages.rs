@@ -308,6 +308,7 @@ impl<'a> Stages<'a> {
                 timestamp: self.lock.timestamp,
                 config: boot.config,
                 kernel_arguments: boot.kernel_arguments,
+                takes_settings: self.recipe.agent,
                 device_trees: boot.device_trees,
             };
             let answer = event::step(sink, "image", |sink| {

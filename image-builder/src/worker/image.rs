@@ -46,6 +46,8 @@ pub struct Image {
     pub config: Vec<String>,
     /// Arguments of `cmdline.txt`, without `root=`.
     pub kernel_arguments: Vec<String>,
+    /// Whether the device reads settings from its boot partition: the agent does.
+    pub takes_settings: bool,
     /// Device trees, by file name.
     pub device_trees: Vec<String>,
 }
@@ -237,6 +239,9 @@ impl Image {
             .collect::<Vec<_>>()
             .join(" ");
         files.insert("cmdline.txt".into(), (line + "\n").into_bytes());
+        if self.takes_settings {
+            files.insert(device_settings::FILE.into(), device_settings::example());
+        }
         Ok(files)
     }
 }

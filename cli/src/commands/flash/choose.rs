@@ -4,7 +4,8 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use flash::{Device, Devices, Verdict};
 
-use crate::arguments::FlashArguments;
+use super::boards::Boards;
+use crate::arguments::flash::FlashArguments;
 use crate::command_error::CommandError;
 
 fn usage(text: impl Into<String>) -> CommandError {
@@ -15,7 +16,11 @@ fn usage(text: impl Into<String>) -> CommandError {
 pub(super) fn choose<'d>(
     command: &FlashArguments,
     devices: &'d Devices,
+    boards: &Boards,
 ) -> Result<Vec<&'d Device>, CommandError> {
+    if !boards.is_empty() {
+        return of_boards(command, devices, boards);
+    }
     let is_allowed = |device: &Device| {
         let facts = [&device.serial, &device.port];
         facts
@@ -77,6 +82,46 @@ pub(super) fn choose<'d>(
             return Err(usage(
                 "no card or stick has a serial number or a port that --only names",
             ));
+        }
+    }
+    Ok(chosen)
+}
+
+/// Finds what boards that were in USB boot mode show now: all that is at their ports.
+fn of_boards<'d>(
+    command: &FlashArguments,
+    devices: &'d Devices,
+    boards: &Boards,
+) -> Result<Vec<&'d Device>, CommandError> {
+    if !command.devices.is_empty() {
+        return Err(usage(
+            "with --usb-boot the disks are those of the boards: name ports with --only",
+        ));
+    }
+    let all = devices.all().iter();
+    let chosen: Vec<&Device> = all
+        .filter(|device| {
+            let port = device.port.as_ref();
+            port.is_some_and(|port| boards.contains_key(port)) && device.size > 0
+        })
+        .collect();
+    for port in boards.keys() {
+        let mut theirs = chosen
+            .iter()
+            .filter(|device| device.port.as_ref() == Some(port));
+        match (theirs.next(), theirs.next()) {
+            (None, _) => return Err(usage(format!("the board on port {port} shows no storage"))),
+            (Some(_), Some(_)) => {
+                return Err(usage(format!(
+                    "the board on port {port} shows several disks: name the one that you mean, without --usb-boot"
+                )));
+            }
+            (Some(one), None) => {
+                if let Verdict::Refused(reason) = one.verdict() {
+                    let name = one.node.display();
+                    return Err(usage(format!("{name} is never written: {reason}")));
+                }
+            }
         }
     }
     Ok(chosen)

@@ -1,34 +1,58 @@
 //! `bakelite flash`
 
+pub(crate) mod boards;
 mod choose;
+mod fetch;
+mod personal;
 mod progress;
 mod record;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use device_settings::Hidden;
 use flash::device::Places;
-use flash::write::{BlockDevice, Capacity, Disk, Plan, Settings, Spread, probe, run as write};
-use flash::{Device, Devices, Package};
+use flash::write::{
+    BlockDevice, Capacity, Disk, Failure, Plan, Settings, Spread, Written, probe, run as write,
+};
+use flash::{Device, Devices, Package, Signers};
+use flash_record::{FlashRecord, Outcome as Ending};
+use serde::Serialize;
 
-use self::record::{Circumstances, Record};
+use self::boards::Boards;
+use self::personal::Personal;
+use self::record::Circumstances;
 use super::Outcome;
 use super::devices::describe;
-use crate::arguments::FlashArguments;
+use crate::arguments::Arguments;
+use crate::arguments::flash::FlashArguments;
 use crate::command_error::CommandError;
 use crate::environment;
 use crate::ui::{Ui, size};
 
-pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
+/// What became of a disk, and what its owner must know.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    record: &'a FlashRecord,
+    /// Made for this device and told here alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim_code: Option<&'a Hidden>,
+}
+
+pub(super) fn run(command: &FlashArguments, arguments: &Arguments, ui: &mut Ui) -> Outcome {
     let places = Places::default();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
-    ui.status(&format!("Checking {}", command.image.display()));
-    let package = Package::open(&command.image, threads).map_err(CommandError::Package)?;
+    let package = image(command, arguments, ui)?;
+    let boards = match &command.usb_boot {
+        Some(folder) => boards::take(folder, &command.only, ui)?,
+        None => Boards::new(),
+    };
     let devices = Devices::scan(&places).map_err(CommandError::Scan)?;
-    let chosen = choose::choose(command, &devices)?;
+    let chosen = choose::choose(command, &devices, &boards)?;
+    let personal = personal::of_each(&command.settings, &package.source, &chosen)?;
     let what: String = chosen.iter().map(|device| describe(device)).collect();
     ui.status(&format!("{}\n{what}", summary(&package)));
     choose::confirm(command, &chosen)?;
@@ -46,23 +70,71 @@ pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
         size: package.size,
         map: package.map.clone().filter(|_| !command.no_bmap),
         reads_back: !command.no_verify,
-        is_checked: package.build.is_some(),
+        is_checked: package.build.is_some() || package.signed_by.is_some(),
     };
+    let (began, clock) = (jiff::Timestamp::now(), Instant::now());
+    let outcomes = write_all(ui, &package, plan.clone(), &chosen, &disks, &personal)?;
+    let circumstances = Circumstances {
+        package: &package,
+        began,
+        seconds: clock.elapsed().as_secs_f64(),
+        reads_back: plan.reads_back,
+        uses_map: plan.map.is_some(),
+        operator: command.record.operator.as_deref(),
+        boards: &boards,
+    };
+    let cards = chosen.iter().zip(&personal).zip(&outcomes);
+    let records: Vec<FlashRecord> = cards
+        .map(|((device, own), outcome)| {
+            record::of(device, own.hostname.as_ref(), outcome, &circumstances)
+        })
+        .collect();
+    record::append(&command.record, &records)?;
+    tell(ui, &records, &personal, &outcomes, circumstances.seconds)
+}
+
+/// Finds the image, wherever it is, and checks it.
+fn image(
+    command: &FlashArguments,
+    arguments: &Arguments,
+    ui: &mut Ui,
+) -> Result<Package, CommandError> {
+    let threads = std::thread::available_parallelism();
+    let threads = threads.map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    let signers = Signers::load(&command.signed_by).map_err(CommandError::Signers)?;
+    if signers.is_empty() && !command.signed_by.is_empty() {
+        let text = "the files of --signed-by hold no key".into();
+        return Err(CommandError::Usage { text });
+    }
+    let path = if fetch::is_address(&command.image) {
+        fetch::fetch(&command.image, &environment::cache_folder(arguments), ui)?
+    } else {
+        PathBuf::from(&command.image)
+    };
+    ui.status(&format!("Checking {}", path.display()));
+    Package::open(&path, threads, &signers).map_err(CommandError::Package)
+}
+
+fn write_all(
+    ui: &mut Ui,
+    package: &Package,
+    plan: Plan,
+    chosen: &[&Device],
+    disks: &[Disk],
+    personal: &[Personal],
+) -> Result<Vec<Result<Written, Failure>>, CommandError> {
     let spread: Vec<Spread<'_>> = disks
         .iter()
-        .map(|disk| Spread {
+        .zip(personal)
+        .map(|(disk, personal)| Spread {
             disk: disk as &dyn BlockDevice,
+            patch: personal.patch.clone(),
             report: Arc::default(),
         })
         .collect();
-    let (began, clock) = (jiff::Timestamp::now(), Instant::now());
     let settings = Settings::of(plan);
-    let total = settings
-        .plan
-        .map
-        .as_ref()
-        .map(|map| map.image_size)
-        .or(package.size);
+    let map = settings.plan.map.as_ref();
+    let total = map.map(|map| map.image_size).or(package.size);
     let outcomes = std::thread::scope(|scope| {
         let (over, is_over) = std::sync::mpsc::channel();
         let (source, settings, spread) = (&package.source, &settings, &spread);
@@ -71,36 +143,40 @@ pub(super) fn run(command: &FlashArguments, ui: &mut Ui) -> Outcome {
             let _over = over;
             write(source, settings, spread)
         });
-        progress::show(ui, &chosen, spread, total, &is_over);
+        progress::show(ui, chosen, spread, total, &is_over);
         writing.join()
     });
-    let outcomes = outcomes.map_err(|_panic| CommandError::Usage {
+    outcomes.map_err(|_panic| CommandError::Usage {
         text: "writing ended unexpectedly".into(),
-    })?;
-    let circumstances = Circumstances {
-        package: &package,
-        began,
-        seconds: clock.elapsed().as_secs_f64(),
-        reads_back: settings.plan.reads_back,
-    };
-    let mut records = Vec::new();
-    for (device, outcome) in chosen.iter().zip(&outcomes) {
-        records.push(Record::new(device, outcome, &circumstances));
-    }
-    if let Some(path) = &command.record {
-        record::append(path, &records).map_err(CommandError::io("write the record"))?;
-    }
-    let (mut text, mut failed) = (String::new(), Vec::new());
-    for (record, outcome) in records.iter().zip(&outcomes) {
-        let sentence = record.sentence(outcome.as_ref().err());
-        if outcome.is_ok() {
-            writeln!(text, "{sentence}").expect("strings take everything");
-        } else {
-            failed.push(sentence);
+    })
+}
+
+/// Says how it ended. Codes that were made are told here and nowhere else.
+fn tell(
+    ui: &mut Ui,
+    records: &[FlashRecord],
+    personal: &[Personal],
+    outcomes: &[Result<Written, Failure>],
+    seconds: f64,
+) -> Outcome {
+    let (mut text, mut failed, mut answers) = (String::new(), Vec::new(), Vec::new());
+    for ((record, own), outcome) in records.iter().zip(personal).zip(outcomes) {
+        let mut sentence = record::sentence(record, outcome.as_ref().err());
+        let claim_code = own.new_code.as_ref().filter(|_| outcome.is_ok());
+        if let Some(code) = claim_code {
+            let name = record.hostname.as_deref().unwrap_or("its device");
+            write!(sentence, "; claim code of {name}: {}", code.reveal())
+                .expect("strings take everything");
         }
+        if record.result == Ending::Failed {
+            failed.push(sentence);
+        } else {
+            writeln!(text, "{sentence}").expect("strings take everything");
+        }
+        answers.push(Answer { record, claim_code });
     }
-    writeln!(text, "{:.1} s", circumstances.seconds).expect("strings take everything");
-    ui.answer(&text, &records);
+    writeln!(text, "{seconds:.1} s").expect("strings take everything");
+    ui.answer(&text, &answers);
     if failed.is_empty() {
         Ok(ExitCode::SUCCESS)
     } else {
@@ -137,9 +213,11 @@ fn summary(package: &Package) -> String {
     let size = package.size.map_or_else(|| "of unknown size".into(), size);
     let build = package.build.as_ref();
     let build = build.map_or_else(String::new, |it| format!(", {} {}", it.name, it.version));
+    let signer = package.signed_by.as_ref();
+    let signer = signer.map_or_else(String::new, |it| format!(", signed by {it}"));
     let mapped = package.map.as_ref();
     let mapped = mapped.map_or_else(String::new, |map| {
         format!(", {} of it hold anything", self::size(map.mapped()))
     });
-    format!("{name}{build}: {size}{mapped}")
+    format!("{name}{build}{signer}: {size}{mapped}")
 }

@@ -3,6 +3,7 @@
 mod automate;
 mod context;
 mod cost;
+mod flashed;
 mod record;
 mod serve;
 mod show;

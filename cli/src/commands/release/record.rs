@@ -11,7 +11,7 @@ use release::template::Template;
 
 use super::Outcome;
 use super::context::{Context, journal_root};
-use super::{automate, show};
+use super::{automate, flashed, show};
 use crate::arguments::release::{
     CandidateCommand, EvidenceCommand, Kind, ReleaseArguments, ReleaseCommand, Settled, Verdict,
 };
@@ -155,12 +155,13 @@ fn event(context: &Context, command: &ReleaseCommand) -> Result<What, CommandErr
             serial,
         }) => {
             let candidate = current(context)?;
+            let of_record = flashed::check(context, file, &candidate, serial.as_deref())?;
             let mut file = context
                 .evidence
                 .add(file)
                 .map_err(CommandError::io("add the evidence"))?;
             file.seconds = *seconds;
-            file.serial.clone_from(serial);
+            file.serial = serial.clone().or(of_record);
             What::EvidenceAdded {
                 step: step.clone(),
                 candidate,

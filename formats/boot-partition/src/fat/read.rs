@@ -44,6 +44,36 @@ pub fn read<R: Read + Seek>(
     Ok(files)
 }
 
+/// Finds a file of the root folder. Returns where its bytes lie on the disk, in order: place and length.
+pub fn find<R: Read + Seek>(
+    disk: &mut R,
+    offset: u64,
+    length: u64,
+    name: &str,
+) -> io::Result<Option<Vec<(u64, u64)>>> {
+    let mut volume = Volume::open(disk, offset, length)?;
+    let root = volume.root()?;
+    let mut files = named(&root).into_iter().filter(|entry| !entry.is_folder);
+    let Some(file) = files.find(|entry| entry.name.eq_ignore_ascii_case(name)) else {
+        return Ok(None);
+    };
+    let mut left = file.size;
+    let mut extents: Vec<(u64, u64)> = Vec::new();
+    for cluster in volume.clusters(file.first, file.size)? {
+        let at = offset + volume.place(cluster);
+        let count = left.min(volume.cluster_bytes);
+        left -= count;
+        match extents.last_mut() {
+            Some((start, length)) if *start + *length == at => *length += count,
+            _ => extents.push((at, count)),
+        }
+    }
+    if left > 0 {
+        return Err(damaged("a file is shorter than its entry says"));
+    }
+    Ok(Some(extents))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Width {
     Twelve,
@@ -183,13 +213,18 @@ impl<'d, R: Read + Seek> Volume<'d, R> {
             }
     }
 
-    /// Reads the chain that begins with `first`, `most` bytes at most.
-    fn chain(&mut self, first: u32, most: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+    /// Returns where a cluster lies in the partition.
+    fn place(&self, cluster: u32) -> u64 {
+        self.first_data + u64::from(cluster - 2) * self.cluster_bytes
+    }
+
+    /// Returns the chain that begins with `first`, as far as so many bytes need.
+    fn clusters(&self, first: u32, bytes: u64) -> io::Result<Vec<u32>> {
+        let mut chain = Vec::new();
         let mut cluster = first;
         // Brent's way to see a circle: a mark that is moved on after 1, 2, 4, 8 … steps.
         let (mut mark, mut steps, mut room) = (0, 0, 1);
-        while (bytes.len() as u64) < most {
+        while (chain.len() as u64) < bytes.div_ceil(self.cluster_bytes) {
             if cluster < 2 || cluster - 2 >= self.clusters {
                 return Err(damaged("a chain leads out of it"));
             }
@@ -200,16 +235,25 @@ impl<'d, R: Read + Seek> Volume<'d, R> {
             if steps == room {
                 (mark, steps, room) = (cluster, 0, room * 2);
             }
-            let at = self.first_data + u64::from(cluster - 2) * self.cluster_bytes;
-            let count = self.cluster_bytes.min(most - bytes.len() as u64);
-            self.disk.seek(SeekFrom::Start(self.offset + at))?;
-            let read = (&mut *self.disk).take(count).read_to_end(&mut bytes)?;
-            if (read as u64) < count {
-                return Err(damaged("it ends before a file does"));
-            }
+            chain.push(cluster);
             cluster = self.entry(cluster)?;
             if self.is_end(cluster) {
                 break;
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Reads the chain that begins with `first`, `most` bytes at most.
+    fn chain(&mut self, first: u32, most: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for cluster in self.clusters(first, most)? {
+            let at = self.offset + self.place(cluster);
+            let count = self.cluster_bytes.min(most - bytes.len() as u64);
+            self.disk.seek(SeekFrom::Start(at))?;
+            let read = (&mut *self.disk).take(count).read_to_end(&mut bytes)?;
+            if (read as u64) < count {
+                return Err(damaged("it ends before a file does"));
             }
         }
         Ok(bytes)
@@ -226,34 +270,18 @@ impl<'d, R: Read + Seek> Volume<'d, R> {
         depth: u32,
         files: &mut BTreeMap<String, Vec<u8>>,
     ) -> io::Result<()> {
-        let mut long = LongName::default();
-        for entry in entries.chunks_exact(ENTRY) {
-            match (entry[0], entry[11]) {
-                (0, _) => break,
-                (0xe5, _) => long = LongName::default(),
-                (_, ATTRIBUTE_LONG_NAME) => long.add(entry),
-                (_, attributes) if attributes & ATTRIBUTE_LABEL != 0 => long = LongName::default(),
-                (_, attributes) => {
-                    let name = std::mem::take(&mut long)
-                        .finish(entry)
-                        .unwrap_or_else(|| short_name(entry));
-                    let path = format!("{prefix}{name}");
-                    let first = u32::from(half(entry, 20)) << 16 | u32::from(half(entry, 26));
-                    if name == "." || name == ".." {
-                        continue;
-                    }
-                    if attributes & ATTRIBUTE_FOLDER != 0 {
-                        if depth >= DEEPEST {
-                            return Err(damaged("folders lie too deep"));
-                        }
-                        let inner = self.folder(first)?;
-                        self.take_room(inner.len() as u64)?;
-                        self.add_folder(&inner, &format!("{path}/"), depth + 1, files)?;
-                    } else {
-                        let bytes = self.file(first, u64::from(word(entry, 28)))?;
-                        files.insert(path, bytes);
-                    }
+        for entry in named(entries) {
+            let path = format!("{prefix}{}", entry.name);
+            if entry.is_folder {
+                if depth >= DEEPEST {
+                    return Err(damaged("folders lie too deep"));
                 }
+                let inner = self.folder(entry.first)?;
+                self.take_room(inner.len() as u64)?;
+                self.add_folder(&inner, &format!("{path}/"), depth + 1, files)?;
+            } else {
+                let bytes = self.file(entry.first, entry.size)?;
+                files.insert(path, bytes);
             }
         }
         Ok(())
@@ -275,6 +303,42 @@ impl<'d, R: Read + Seek> Volume<'d, R> {
         self.room = room.ok_or_else(|| damaged("its files are larger than its partition"))?;
         Ok(())
     }
+}
+
+/// A file or a folder, as its folder tells of it.
+struct Entry {
+    name: String,
+    is_folder: bool,
+    first: u32,
+    size: u64,
+}
+
+/// Reads the entries of a folder, without those for itself and the one above.
+fn named(entries: &[u8]) -> Vec<Entry> {
+    let mut all = Vec::new();
+    let mut long = LongName::default();
+    for entry in entries.chunks_exact(ENTRY) {
+        match (entry[0], entry[11]) {
+            (0, _) => break,
+            (0xe5, _) => long = LongName::default(),
+            (_, ATTRIBUTE_LONG_NAME) => long.add(entry),
+            (_, attributes) if attributes & ATTRIBUTE_LABEL != 0 => long = LongName::default(),
+            (_, attributes) => {
+                let name = std::mem::take(&mut long)
+                    .finish(entry)
+                    .unwrap_or_else(|| short_name(entry));
+                if name != "." && name != ".." {
+                    all.push(Entry {
+                        name,
+                        is_folder: attributes & ATTRIBUTE_FOLDER != 0,
+                        first: u32::from(half(entry, 20)) << 16 | u32::from(half(entry, 26)),
+                        size: u64::from(word(entry, 28)),
+                    });
+                }
+            }
+        }
+    }
+    all
 }
 
 /// A long name in the making: entries before the file's own, the last part first.

@@ -94,6 +94,51 @@ fn reads_what_another_implementation_wrote() {
     foreign_disks();
 }
 
+#[test]
+fn a_file_is_found_where_its_bytes_lie() {
+    let whole: Vec<u8> = (0..9000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    for (width, size) in [
+        (fatfs::FatType::Fat12, 1 << 20),
+        (fatfs::FatType::Fat16, 8 << 20),
+        (fatfs::FatType::Fat32, 40 << 20),
+    ] {
+        // Two files that grow in turn: neither lies in one piece.
+        let mut disk = made_by_another(width, size, &Files::new());
+        let fs =
+            fatfs::FileSystem::new(Cursor::new(&mut disk[..]), fatfs::FsOptions::new()).unwrap();
+        for part in whole.chunks(700) {
+            for name in ["Settings.txt", "other"] {
+                use std::io::{Seek as _, Write as _};
+                let mut file = fs.root_dir().create_file(name).unwrap();
+                file.seek(std::io::SeekFrom::End(0)).unwrap();
+                file.write_all(part).unwrap();
+            }
+        }
+        drop(fs);
+        let mut shifted = vec![0; 4096];
+        shifted.extend(&disk);
+        let found = find(
+            &mut Cursor::new(&shifted),
+            4096,
+            size as u64,
+            "settings.TXT",
+        )
+        .unwrap();
+        let extents = found.unwrap();
+        assert!(extents.len() > 2, "{width:?}: {extents:?}");
+        let bytes = extents.iter().flat_map(|(at, length)| {
+            let at = usize::try_from(*at).unwrap();
+            shifted[at..at + usize::try_from(*length).unwrap()].to_vec()
+        });
+        assert!(bytes.collect::<Vec<u8>>() == whole, "{width:?}");
+        assert!(
+            find(&mut Cursor::new(&disk), 0, size as u64, "none")
+                .unwrap()
+                .is_none()
+        );
+    }
+}
+
 /// Tables, entries and boot sectors with any byte changed: an error or other files, never a panic, a
 /// loop, or more bytes than there are.
 #[test]
