@@ -12,6 +12,8 @@ use crate::bakelite::{program, root, tool};
 
 /// Drivers, and what they need.
 const MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio_console",
     "xhci-pci",
     "usb-storage",
     "sd_mod",
@@ -24,6 +26,7 @@ const MODULES: &[&str] = &[
     "libcomposite",
     "usb_f_fs",
     "usb_f_mass_storage",
+    "gadgetfs",
     "scsi_debug",
 ];
 /// Those that are only loaded by a test.
@@ -44,10 +47,11 @@ for list in $(ls /modules/*.list); do
 done
 mount -t configfs configfs /sys/kernel/config
 export PATH=/bin HOME=/tmp
-stty -F /dev/ttyS1 raw -echo
-stty -F /dev/ttyS2 sane cols 100 rows 30
-echo ready > /dev/ttyS1
-while :; do cat /dev/ttyS1 | sh > /dev/ttyS1 2>&1; done
+stty -F /dev/ttyS1 sane cols 100 rows 30
+while [ ! -e /dev/vport0p1 ]; do sleep 0.1; done
+exec 3<>/dev/vport0p1
+echo ready >&3
+cat <&3 | sh >&3 2>&1
 "#;
 
 /// A disk of the station.
@@ -76,7 +80,7 @@ pub struct Station {
     folder: PathBuf,
     shell: BufReader<UnixStream>,
     control: BufReader<UnixStream>,
-    /// The far end of `/dev/ttyS2`: what somebody sees and types there.
+    /// The far end of `/dev/ttyS1`: what somebody sees and types there.
     pub terminal: UnixStream,
 }
 
@@ -104,15 +108,27 @@ impl Station {
                 "-no-reboot",
             ])
             .args(["-device", "qemu-xhci,id=xhci"])
-            .args(["-append", "console=ttyS0 panic=-1 quiet 8250.nr_uarts=4"])
+            .args(["-append", "console=ttyS0 panic=-1 quiet 8250.nr_uarts=2"])
             .arg("-kernel")
             .arg(kernel.join("vmlinuz"))
             .arg("-initrd")
             .arg(initramfs)
             .arg("-serial")
             .arg(format!("file:{}", folder.join("console").display()))
-            .args(["-serial", &socket("shell"), "-serial", &socket("terminal")])
-            .args(["-qmp", &socket("control")]);
+            .args(["-serial", &socket("terminal"), "-qmp", &socket("control")])
+            .args([
+                "-device",
+                "virtio-serial-pci",
+                "-device",
+                "virtserialport,chardev=shell",
+            ])
+            .args([
+                "-chardev",
+                &format!(
+                    "socket,id=shell,path={},server=on,wait=off",
+                    folder.join("shell").display()
+                ),
+            ]);
         for drive in drives {
             machine.args(drive_arguments(folder, *drive));
         }
@@ -133,15 +149,19 @@ impl Station {
         };
         station.ask(r#"{"execute":"qmp_capabilities"}"#);
         station.await_line("ready", Duration::from_mins(3));
+        let count = drives.len();
+        station.must(&format!(
+            "while [ $(ls -d /sys/block/sd? /sys/block/mmcblk? 2>/dev/null | wc -l) -lt {count} ]; do sleep 0.1; done"
+        ));
         station
     }
 
     /// Runs a script as root. Returns its exit status and all that it says.
     pub fn run(&mut self, script: &str) -> (i32, String) {
-        let script = format!("({script}\n) 2>&1; echo; echo {MARK} $?\n");
+        let script = format!("({script}\n) 2>&1; status=$?; echo; echo {MARK} $status\n");
         let stream = self.shell.get_mut();
         stream.write_all(script.as_bytes()).expect("a shell");
-        let (said, last) = self.await_line(MARK, Duration::from_mins(4));
+        let (said, last) = self.await_line(MARK, Duration::from_secs(100));
         let status = last.trim().rsplit(' ').next().unwrap_or_default();
         (status.parse().expect("a status"), said)
     }
@@ -254,30 +274,38 @@ impl Drop for Station {
     }
 }
 
+/// Nodes of their own, so that a disk outlives its device: it may be plugged in again.
 fn drive_arguments(folder: &Path, drive: Drive<'_>) -> Vec<String> {
     let name = drive.name();
     let file = folder.join(name);
     fs_err::write(&file, vec![0xaa; 64 << 20]).expect("a disk");
-    let throttle = match drive {
-        Drive::SlowStick(_, _, rate) => format!(",throttling.bps-write={rate}"),
-        Drive::Stick(..) | Drive::Card(_) => String::new(),
+    let node = format!("driver=file,node-name=f-{name},filename={}", file.display());
+    let mut all = vec!["-blockdev".to_owned(), node];
+    let rest = match drive {
+        Drive::Stick(name, port) => vec![
+            format!("-blockdev driver=raw,node-name=d-{name},file=f-{name}"),
+            format!(
+                "-device usb-storage,bus=xhci.0,port={port},drive=d-{name},serial={name},id={name}"
+            ),
+        ],
+        Drive::SlowStick(name, port, rate) => vec![
+            format!("-object throttle-group,id=t-{name},x-bps-write={rate}"),
+            format!(
+                "-blockdev driver=throttle,node-name=d-{name},throttle-group=t-{name},file=f-{name}"
+            ),
+            format!(
+                "-device usb-storage,bus=xhci.0,port={port},drive=d-{name},serial={name},id={name}"
+            ),
+        ],
+        Drive::Card(name) => vec![
+            format!("-blockdev driver=raw,node-name=d-{name},file=f-{name}"),
+            "-device sdhci-pci".to_owned(),
+            format!("-device sd-card,drive=d-{name}"),
+        ],
     };
-    let device = match drive {
-        Drive::Stick(name, port) | Drive::SlowStick(name, port, _) => {
-            format!("usb-storage,bus=xhci.0,port={port},drive=d-{name},serial={name},id={name}")
-        }
-        Drive::Card(name) => format!("sd-card,drive=d-{name}"),
-    };
-    let file = format!(
-        "if=none,format=raw,id=d-{name},file={}{throttle}",
-        file.display()
-    );
-    let slot = match drive {
-        Drive::Card(_) => vec!["-device".to_owned(), "sdhci-pci".to_owned()],
-        Drive::Stick(..) | Drive::SlowStick(..) => Vec::new(),
-    };
-    let rest = ["-drive", &file, "-device", &device].map(str::to_owned);
-    slot.into_iter().chain(rest).collect()
+    let words = rest.iter().flat_map(|pair| pair.split(' '));
+    all.extend(words.map(str::to_owned));
+    all
 }
 
 fn await_socket(path: &Path) -> UnixStream {
@@ -307,41 +335,44 @@ fn script(text: &str, arguments: &[&Path]) -> String {
 /// Unpacks Debian's kernel for this processor, once: the kernel, and modules with what they need, in order.
 fn kernel() -> PathBuf {
     let folder = root().join("target/tests/station");
-    let whole = folder.join("whole");
-    if !whole.is_file() {
-        drop(fs_err::remove_dir_all(&folder));
-        fs_err::create_dir_all(&folder).expect("a folder");
-        script(
-            r#"cd "$1"
-            shift
-            name() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9]\)/\1/p' | head -n 1; }
-            [ -n "$(name)" ] || apt-get update -qq
-            apt-get download -qq "$(name)" || { apt-get update -qq; apt-get download -qq "$(name)"; }
-            dpkg-deb -x linux-image-*.deb tree
-            rm linux-image-*.deb
-            mv tree/boot/vmlinuz-* vmlinuz
-            version=$(ls tree/lib/modules)
-            depmod -b tree "$version"
-            mkdir modules"#,
-            &[&folder],
-        );
-        for (number, module) in MODULES.iter().enumerate() {
-            let said = script(
-                r#"modprobe -d "$1/tree" -S "$(ls "$1/tree/lib/modules")" --show-depends "$2" | sed -n 's/^insmod \([^ ]*\).*/\1/p'"#,
-                &[&folder, Path::new(module)],
-            );
-            let mut list = String::new();
-            for file in said.lines().map(Path::new) {
-                let name = file.file_name().expect("a module").to_string_lossy();
-                fs_err::copy(file, folder.join("modules").join(&*name)).expect("a module");
-                list += &format!("{name}\n");
-            }
-            let list_name = format!("{number:02}-{module}.list");
-            fs_err::write(folder.join("modules").join(list_name), list).expect("a list");
-        }
-        fs_err::remove_dir_all(folder.join("tree")).expect("a folder");
-        fs_err::write(whole, "").expect("a mark");
+    fs_err::create_dir_all(root().join("target/tests")).expect("a folder");
+    // Tests of other processes may want it in the same moment.
+    let lock = std::fs::File::create(folder.with_extension("lock")).expect("a lock");
+    lock.lock().expect("a lock");
+    if folder.is_dir() {
+        return folder;
     }
+    let partial = folder.with_extension("partial");
+    drop(fs_err::remove_dir_all(&partial));
+    fs_err::create_dir_all(&partial).expect("a folder");
+    script(
+        r#"cd "$1"
+        name() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9]\)/\1/p' | head -n 1; }
+        [ -n "$(name)" ] || apt-get update -qq
+        apt-get download -qq "$(name)" || { apt-get update -qq; apt-get download -qq "$(name)"; }
+        dpkg-deb -x linux-image-*.deb tree
+        rm linux-image-*.deb
+        mv tree/boot/vmlinuz-* vmlinuz
+        depmod -b tree "$(ls tree/lib/modules)"
+        mkdir modules"#,
+        &[&partial],
+    );
+    for (number, module) in MODULES.iter().enumerate() {
+        let said = script(
+            r#"modprobe -d "$1/tree" -S "$(ls "$1/tree/lib/modules")" --show-depends "$2" | sed -n 's/^insmod \([^ ]*\).*/\1/p'"#,
+            &[&partial, Path::new(module)],
+        );
+        let mut list = String::new();
+        for file in said.lines().map(Path::new) {
+            let name = file.file_name().expect("a module").to_string_lossy();
+            fs_err::copy(file, partial.join("modules").join(&*name)).expect("a module");
+            list += &format!("{name}\n");
+        }
+        let list_name = format!("{number:02}-{module}.list");
+        fs_err::write(partial.join("modules").join(list_name), list).expect("a list");
+    }
+    fs_err::remove_dir_all(partial.join("tree")).expect("a folder");
+    fs_err::rename(&partial, &folder).expect("a folder");
     folder
 }
 
