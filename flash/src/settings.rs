@@ -58,6 +58,11 @@ pub struct Place {
 pub struct Patch(BTreeMap<u64, Vec<u8>>);
 
 impl Patch {
+    #[cfg(test)]
+    pub(crate) fn of(blocks: BTreeMap<u64, Vec<u8>>) -> Self {
+        Self(blocks)
+    }
+
     /// Returns the blocks, by their places.
     pub(crate) fn blocks(&self) -> &BTreeMap<u64, Vec<u8>> {
         &self.0

@@ -5,33 +5,8 @@ use std::time::{Duration, Instant};
 
 use bakelite_tests::bakelite::root;
 use bakelite_tests::browser::{Browser, Look};
-use bakelite_tests::device::Device;
+use bakelite_tests::device::{ACCESS_POINTS, Device};
 use serde_json::{Value, json};
-
-/// Two access points behind radios of their own: one with a password, one open. Each gives addresses.
-const ACCESS_POINTS: &str = r#"
-modprobe mac80211_hwsim radios=3
-ip netns add air
-ip -n air link set lo up
-for point in 1 2; do
-    until nmcli device set wlan$point managed no; do sleep 1; done
-    until nmcli --get-values GENERAL.STATE device show wlan$point | grep -q unmanaged; do sleep 1; done
-    iw phy "$(cat /sys/class/net/wlan$point/phy80211/name)" set netns name air
-    ip -n air addr add 10.7$point.0.1/24 dev wlan$point
-    ip -n air link set wlan$point up
-done
-printf 'network={\n ssid="Workshop"\n mode=2\n frequency=2412\n key_mgmt=WPA-PSK\n proto=RSN\n pairwise=CCMP\n psk="drill and lathe"\n}\n' >/run/air1.conf
-printf 'network={\n ssid="Guests"\n mode=2\n frequency=2437\n key_mgmt=NONE\n}\n' >/run/air2.conf
-for point in 1 2; do
-    # Units of their own: what a shell starts ends with it.
-    run() { systemd-run --quiet --property=NetworkNamespacePath=/run/netns/air --unit="$@"; }
-    run air$point wpa_supplicant -i wlan$point -c /run/air$point.conf
-    run air$point-addresses dnsmasq --keep-in-foreground --interface=wlan$point --bind-interfaces --port=0 \
-        --leasefile-ro --dhcp-range=10.7$point.0.10,10.7$point.0.50,1h --pid-file=/run/air$point.pid
-    until ip netns exec air iw dev wlan$point info | grep -q 'ssid'; do sleep 1; echo waiting; done
-done
-echo on the air
-"#;
 
 #[test]
 fn the_device_joins_a_network_and_comes_back_from_one_that_nobody_keeps() {

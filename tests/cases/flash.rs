@@ -1,9 +1,13 @@
 //! Images go to real block devices: loops of the kernel.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use artifact_manifest::{ArtifactManifest, Role};
 use bakelite_tests::bakelite::{command, root, text, tool};
+use content_digest::Sha256Digest;
 use flash::device::Places;
 use flash::write::{Disk, OpenError};
 use flash::{Device, Devices};
@@ -301,4 +305,296 @@ fn a_disk_that_fails_is_named_and_does_not_boot() {
         .collect();
     assert_eq!(results, [false, true], "{records}");
     assert!(probed.status.success(), "{}", text(&probed));
+}
+
+/// A build's folder with its manifest, sums, and signatures of both kinds, by tools of others.
+fn build(folder: &Path) -> (PathBuf, PathBuf) {
+    let build = folder.join("build");
+    fs_err::create_dir(&build).unwrap();
+    let plain = image(&build);
+    let (good, said) = tool("zstd", &["--quiet", "--rm", "-3", path(&plain)]);
+    assert!(good, "{said}");
+    let file = build.join("x.img.zst");
+    let (sha256, size) = Sha256Digest::of_file(&file).unwrap();
+    let golden = include_str!("../../formats/artifact-manifest/golden/manifest-1.json");
+    let mut manifest = ArtifactManifest::from_json(golden).unwrap();
+    manifest.files.retain(|file| file.role == Role::Image);
+    manifest.files[0].name = "x.img.zst".into();
+    (manifest.files[0].sha256, manifest.files[0].size) = (sha256, size);
+    manifest.files[0].extracted = None;
+    fs_err::write(build.join("manifest.json"), manifest.to_json()).unwrap();
+    let key = folder.join("key");
+    let script = format!(
+        "cd {build} && sha256sum manifest.json x.img.zst >SHA256SUMS && ssh-keygen -q -t ed25519 -N '' -C maker@example -f {key} && ssh-keygen -q -Y sign -n file -f {key} SHA256SUMS",
+        build = path(&build),
+        key = path(&key)
+    );
+    let (good, said) = tool("sh", &["-c", &script]);
+    assert!(good, "{said}");
+    (build, key)
+}
+
+fn written(disk: &Loop, build: &Path) -> bool {
+    let image = zstd::decode_all(fs_err::File::open(build.join("x.img.zst")).unwrap()).unwrap();
+    fs_err::read(&disk.file).unwrap()[..image.len()] == image[..]
+}
+
+#[test]
+fn only_what_a_known_key_signed_is_written_if_that_is_asked_for() {
+    let folder = folder();
+    let (build, key) = build(folder.path());
+    let public = key.with_extension("pub");
+    let disk = Loop::new(folder.path(), "disk", 16 << 20);
+    let record = folder.path().join("log.jsonl");
+    let signed = |key: &Path, more: &[&str]| {
+        let arguments = [&["--signed-by", path(key)], more].concat();
+        write(&build, &disk.node, &arguments)
+    };
+    let is_untouched = || {
+        fs_err::read(&disk.file)
+            .unwrap()
+            .iter()
+            .all(|byte| *byte == 0)
+    };
+
+    // Another's key, a file without one, and no signature at all.
+    let other = folder.path().join("other");
+    let arguments = ["-q", "-t", "ed25519", "-N", "", "-f", path(&other)];
+    assert!(tool("ssh-keygen", &arguments).0);
+    for (key, code, part) in [
+        (
+            other.with_extension("pub"),
+            3,
+            "not by a key that you named",
+        ),
+        (build.join("manifest.json"), 2, "no public key"),
+        (folder.path().join("none"), 2, "cannot read"),
+    ] {
+        let output = signed(&key, &[]);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains(part), "{}", text(&output));
+        assert!(is_untouched());
+    }
+    // By minisign, whose own program signs.
+    let script = format!(
+        "cd {} && minisign -G -W -p {f}/mini.pub -s {f}/mini.key >/dev/null && mv SHA256SUMS.sig {f} && minisign -S -W -s {f}/mini.key -m SHA256SUMS",
+        path(&build),
+        f = path(folder.path())
+    );
+    let output = |part: &str, output: std::process::Output| {
+        assert!(
+            !output.status.success() && text(&output).contains(part),
+            "{}",
+            text(&output)
+        );
+    };
+    let (good, said) = tool("sh", &["-c", &script]);
+    assert!(good, "{said}");
+    output("not by a key that you named", signed(&public, &[]));
+    let by_minisign = signed(&folder.path().join("mini.pub"), &[]);
+    assert!(by_minisign.status.success(), "{}", text(&by_minisign));
+    assert!(written(&disk, &build));
+    fs_err::remove_file(build.join("SHA256SUMS.minisig")).unwrap();
+    output("is not signed", signed(&public, &[]));
+    fs_err::copy(
+        folder.path().join("SHA256SUMS.sig"),
+        build.join("SHA256SUMS.sig"),
+    )
+    .unwrap();
+
+    // As it should be; and the record says whose signature it was, and is signed itself.
+    let key_path = path(&key).to_owned();
+    let good = signed(
+        &public,
+        &["--record", path(&record), "--sign-record", &key_path],
+    );
+    assert!(good.status.success(), "{}", text(&good));
+    assert!(
+        text(&good).contains("signed by maker@example"),
+        "{}",
+        text(&good)
+    );
+    let line = flash_record::lines(&fs_err::read_to_string(&record).unwrap())
+        .next()
+        .unwrap()
+        .unwrap();
+    assert_eq!(line.record.signed_by.as_deref(), Some("maker@example"));
+    // ssh-keygen itself is the judge of that.
+    let (bytes, armoured) = line.signed.unwrap();
+    fs_err::write(folder.path().join("record"), bytes).unwrap();
+    fs_err::write(folder.path().join("record.sig"), armoured).unwrap();
+    let script = format!(
+        "cd {} && echo \"maker $(cat key.pub)\" >allowed && ssh-keygen -Y verify -n bakelite-flash-record -f allowed -I maker -s record.sig <record",
+        path(folder.path())
+    );
+    let (good, said) = tool("sh", &["-c", &script]);
+    assert!(good, "{said}");
+
+    // The manifest or the image changed behind the signature.
+    for (name, part) in [
+        ("manifest.json", "not the file that was signed"),
+        ("x.img.zst", "was changed"),
+    ] {
+        let file = build.join(name);
+        let before = fs_err::read(&file).unwrap();
+        let mut changed = before.clone();
+        let last = changed.len() - 1;
+        changed[last] ^= if name == "manifest.json" {
+            b'\n' ^ b' '
+        } else {
+            1
+        };
+        fs_err::write(&file, changed).unwrap();
+        output(part, signed(&public, &[]));
+        fs_err::write(&file, before).unwrap();
+    }
+}
+
+#[test]
+fn an_image_is_fetched_checked_and_kept_before_a_disk_is_opened() {
+    let folder = folder();
+    let (build, key) = build(folder.path());
+    let public = key.with_extension("pub");
+    let asked = Arc::new(AtomicU64::new(0));
+    let (served, counted) = (build.clone(), Arc::clone(&asked));
+    let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+        let name = request.uri().path().rsplit('/').next().unwrap().to_owned();
+        let bytes = fs_err::read(served.join(&name)).ok();
+        let range = request
+            .headers()
+            .get("range")
+            .map(|it| it.to_str().unwrap().to_owned());
+        let is_image = name.ends_with(".zst") && request.method() == "GET";
+        // The first answer with an image ends early.
+        let is_cut = is_image && counted.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            let Some(bytes) = bytes else {
+                return (axum::http::StatusCode::NOT_FOUND, Vec::new());
+            };
+            let from = range.as_deref();
+            let from =
+                from.and_then(|it| it.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+            let status = match from {
+                None => axum::http::StatusCode::OK,
+                Some(_) => axum::http::StatusCode::PARTIAL_CONTENT,
+            };
+            let mut body = bytes[from.unwrap_or(0)..].to_vec();
+            if is_cut {
+                body.truncate(body.len() / 2);
+            }
+            (status, body)
+        }
+    });
+    let address = bakelite_tests::serve::on_loopback(router);
+    let cache = folder.path().join("cache");
+    let flash = |image: &str, disk: &Loop, more: &[&str]| {
+        let arguments = [
+            "--cache",
+            path(&cache),
+            "flash",
+            image,
+            path(&disk.node),
+            "--yes",
+            "--unusual",
+        ];
+        command(&[&arguments[..], more].concat()).output().unwrap()
+    };
+    let disk = Loop::new(folder.path(), "disk", 16 << 20);
+    for (image, fetches) in [("releases/1.0/", 2), ("releases/1.0/x.img.zst", 2)] {
+        let image = format!("http://{address}/{image}");
+        let output = flash(&image, &disk, &["--signed-by", path(&public)]);
+        assert!(output.status.success(), "{}", text(&output));
+        assert!(written(&disk, &build));
+        // The cut one was gone on with; the second time nothing was fetched again.
+        assert_eq!(
+            asked.load(Ordering::SeqCst),
+            fetches,
+            "{image}: {}",
+            text(&output)
+        );
+    }
+    // A server with another image than its manifest says, and one that has none.
+    let other = Loop::new(folder.path(), "other", 16 << 20);
+    let refused = |image: &str, part: &str| {
+        let output = flash(image, &other, &[]);
+        assert!(
+            !output.status.success() && text(&output).contains(part),
+            "{}",
+            text(&output)
+        );
+        assert!(
+            fs_err::read(&other.file)
+                .unwrap()
+                .iter()
+                .all(|byte| *byte == 0),
+            "{part}"
+        );
+    };
+    fs_err::remove_dir_all(&cache).unwrap();
+    let before = fs_err::read(build.join("x.img.zst")).unwrap();
+    let mut bytes = before.clone();
+    bytes[100] ^= 1;
+    fs_err::write(build.join("x.img.zst"), bytes).unwrap();
+    refused(&format!("http://{address}/1.0/"), "its SHA-256 is");
+    fs_err::write(build.join("x.img.zst"), before).unwrap();
+    refused(&format!("http://{address}/1.0/none.img"), "404");
+    refused("http://example.invalid/x.img", "by https alone");
+    fs_err::remove_file(build.join("manifest.json")).unwrap();
+    refused(&format!("http://{address}/1.0/"), "has no manifest.json");
+}
+
+#[test]
+fn the_log_is_searched_checked_and_exported() {
+    let folder = folder();
+    let (build, key) = build(folder.path());
+    let log = folder.path().join("log.jsonl");
+    let signed = [
+        "--record",
+        path(&log),
+        "--sign-record",
+        path(&key),
+        "--operator",
+        "Ada, \"the\" maker",
+    ];
+    let disk = Loop::new(folder.path(), "disk", 16 << 20);
+    let small = Loop::new(folder.path(), "small", 8 << 20);
+    for disk in [&disk, &small] {
+        write(&build, &disk.node, &signed);
+    }
+    let ask = |more: &[&str]| {
+        command(&[&["flash-log", path(&log)], more].concat())
+            .output()
+            .unwrap()
+    };
+    let output = ask(&["--signed-by", path(&key.with_extension("pub"))]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(
+        text(&output).contains("2 records, 1 failed"),
+        "{}",
+        text(&output)
+    );
+    assert!(text(&output).contains("maker@example"), "{}", text(&output));
+    let failed = text(&ask(&["--failed"]));
+    assert!(
+        failed.contains("does not fit") && failed.contains("1 records"),
+        "{failed}"
+    );
+    let none = text(&ask(&["--serial", "nobody"]));
+    assert!(none.contains("0 records"), "{none}");
+    // A spreadsheet reads what it is meant to: Python's reader is the judge.
+    let csv = ask(&["--csv"]);
+    let table = folder.path().join("log.csv");
+    fs_err::write(&table, &csv.stdout).unwrap();
+    let script = "import csv,sys; rows=list(csv.DictReader(open(sys.argv[1], newline=''))); print(len(rows), rows[0]['operator'], rows[0]['result'], rows[1]['reason'])";
+    let (good, said) = tool("python3", &["-c", script, path(&table)]);
+    assert!(
+        good && said.starts_with("2 Ada, \"the\" maker verified the image has"),
+        "{said}"
+    );
+    // A word changed behind the signature.
+    let changed = fs_err::read_to_string(&log).unwrap().replace("Ada", "Eve");
+    fs_err::write(&log, changed).unwrap();
+    let output = ask(&["--signed-by", path(&key.with_extension("pub"))]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(text(&output).contains("does not fit"), "{}", text(&output));
 }

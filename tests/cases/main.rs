@@ -24,6 +24,7 @@ mod dashboard;
 mod device;
 mod device_network;
 mod device_page;
+mod device_settings;
 mod device_tablet;
 mod device_wi_fi;
 mod release_manual;

@@ -34,6 +34,32 @@ struct Ports {
 /// An address that the device can be given: of its network, and not leased.
 pub const OTHER: &str = "10.0.2.77";
 
+/// Two access points behind radios of their own in a network namespace: one with a password, one open. Each gives
+/// addresses.
+pub const ACCESS_POINTS: &str = r#"
+modprobe mac80211_hwsim radios=3
+ip netns add air
+ip -n air link set lo up
+for point in 1 2; do
+    until nmcli device set wlan$point managed no; do sleep 1; done
+    until nmcli --get-values GENERAL.STATE device show wlan$point | grep -q unmanaged; do sleep 1; done
+    iw phy "$(cat /sys/class/net/wlan$point/phy80211/name)" set netns name air
+    ip -n air addr add 10.7$point.0.1/24 dev wlan$point
+    ip -n air link set wlan$point up
+done
+printf 'network={\n ssid="Workshop"\n mode=2\n frequency=2412\n key_mgmt=WPA-PSK\n proto=RSN\n pairwise=CCMP\n psk="drill and lathe"\n}\n' >/run/air1.conf
+printf 'network={\n ssid="Guests"\n mode=2\n frequency=2437\n key_mgmt=NONE\n}\n' >/run/air2.conf
+for point in 1 2; do
+    # Units of their own: what a shell starts ends with it.
+    run() { systemd-run --quiet --property=NetworkNamespacePath=/run/netns/air --unit="$@"; }
+    run air$point wpa_supplicant -i wlan$point -c /run/air$point.conf
+    run air$point-addresses dnsmasq --keep-in-foreground --interface=wlan$point --bind-interfaces --port=0 \
+        --leasefile-ro --dhcp-range=10.7$point.0.10,10.7$point.0.50,1h --pid-file=/run/air$point.pid
+    until ip netns exec air iw dev wlan$point info | grep -q 'ssid'; do sleep 1; echo waiting; done
+done
+echo on the air
+"#;
+
 /// A running device. It is switched off when this is dropped.
 #[derive(Debug)]
 pub struct Device {
@@ -123,7 +149,8 @@ impl Device {
 
     /// Returns what the machine told its console.
     pub fn console(&self) -> String {
-        let bytes = fs_err::read(&self.console).unwrap_or_default();
+        let read = |path: &Path| fs_err::read(path).unwrap_or_default();
+        let bytes = [read(&self.console), read(&self.disk.with_extension("said"))].concat();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -299,9 +326,14 @@ fn start(ports: Ports, disk: &Path) -> Child {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     command(&arguments)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(said_beside(disk))
         .spawn()
         .expect("the program was built")
+}
+
+/// Where the program that runs the machine tells why it ended.
+fn said_beside(disk: &Path) -> std::fs::File {
+    std::fs::File::create(disk.with_extension("said")).expect("a log")
 }
 
 impl Drop for Device {

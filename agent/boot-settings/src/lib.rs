@@ -2,13 +2,13 @@
 //! that say the same, and a `settings.txt` without a word of it, as it may hold a password. A power cut in
 //! between loses nothing: the same is done again at the next start.
 
+mod card;
 mod connection;
 mod files;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use agent_device::durable;
 use device_settings::{DeviceSettings, FILE, SettingsError, example};
 
 pub use files::apply;
@@ -51,7 +51,7 @@ pub fn take(partition: &Path, root: &Path) -> Result<Option<DeviceSettings>, Tak
         return Ok(None);
     }
     apply(root, &settings)?;
-    durable::write(&path, &example())?;
+    card::write_over(&path, &example())?;
     forget_error(partition)?;
     Ok(Some(settings))
 }
@@ -59,7 +59,7 @@ pub fn take(partition: &Path, root: &Path) -> Result<Option<DeviceSettings>, Tak
 /// Leaves a word on what is wrong.
 pub fn tell_error(partition: &Path, text: &str) -> io::Result<()> {
     let text = format!("{text}\n").replace('\n', "\r\n");
-    durable::write(&partition.join(ERROR), text.as_bytes())
+    card::write_over(&partition.join(ERROR), text.as_bytes())
 }
 
 fn forget_error(partition: &Path) -> io::Result<()> {

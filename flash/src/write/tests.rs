@@ -240,6 +240,55 @@ fn whichever_write_is_the_last_the_disk_is_whole_or_does_not_boot() {
 }
 
 #[test]
+fn what_one_card_has_otherwise_is_there_whenever_it_boots() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, image, map) = image(folder.path());
+    // In the first block, in the head, and behind it.
+    let places = [0, 512 << 10, 4 << 20];
+    let mut personal = image.clone();
+    let mut blocks = std::collections::BTreeMap::new();
+    for at in places {
+        let block = &mut personal[at..at + 4096];
+        block[1024..2048].fill(0x77);
+        blocks.insert(at as u64, block.to_vec());
+    }
+    let patch = Patch::of(blocks);
+    let begun = |disks: &[Memory]| {
+        let spread: Vec<Spread<'_>> = disks
+            .iter()
+            .map(|disk| Spread {
+                disk,
+                patch: patch.clone(),
+                report: Arc::default(),
+            })
+            .collect();
+        run(&source, &Settings::of(plan(Some(map.clone()))), &spread)
+    };
+    let whole = [Memory::new(Fault::None)];
+    begun(&whole).pop().unwrap().unwrap();
+    assert!(is_whole(&whole[0], &personal, true));
+    let count = whole[0].writes.load(Ordering::SeqCst);
+    let disks: Vec<Memory> = (0..count)
+        .map(|at| Memory::new(Fault::DiesAt(at)))
+        .collect();
+    let outcomes = begun(&disks);
+    let mut whole = 0;
+    for (number, (disk, outcome)) in disks.iter().zip(outcomes).enumerate() {
+        assert!(outcome.is_err(), "write {number} failed and nobody noticed");
+        let is_good = is_whole(disk, &personal, true);
+        assert!(
+            is_good || !boots(disk, &personal),
+            "boots half after write {number}"
+        );
+        whole += u32::from(is_good);
+    }
+    assert!(whole <= 1, "only the last write makes it whole");
+    // One that is not stored is found, though the image itself was read back well.
+    let flipped = [Memory::new(Fault::Flips((4 << 20) + 1500))];
+    assert!(begun(&flipped).pop().unwrap().is_err());
+}
+
+#[test]
 fn cards_that_lie_or_flip_bits_are_found_and_do_not_boot() {
     let folder = tempfile::tempdir().unwrap();
     let (source, image, map) = image(folder.path());
