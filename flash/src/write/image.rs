@@ -12,7 +12,8 @@ use crate::memory::Aligned;
 
 /// What is held back: partition table, and all that a firmware looks at first.
 pub(crate) const HEAD: u64 = 1 << 20;
-/// A range without a map is cut here, so that a difference is told with its place.
+/// A range is cut here, so that a difference is told with its place, and several are read back at once. Where the
+/// map is what the image must match, its ranges are as it has them.
 const LONGEST: u64 = 64 << 20;
 
 /// An image that came whole.
@@ -80,11 +81,17 @@ impl<'p> Digester<'p> {
             let (_, length, hasher) = self.current.get_or_insert_with(fresh);
             hasher.write_all(bytes).expect("a sink takes everything");
             *length += bytes.len() as u64;
-            if closes || (self.plan.map.is_none() && *length >= LONGEST) {
+            let is_long = *length >= LONGEST;
+            if closes || (is_long && self.map_to_match().is_none()) {
                 self.close()?;
             }
         }
         Ok(())
+    }
+
+    /// Returns the map, if the image may be another than that of the map.
+    fn map_to_match(&self) -> Option<&BlockMap> {
+        self.plan.map.as_deref().filter(|_| !self.plan.is_checked)
     }
 
     fn close(&mut self) -> Result<(), String> {
@@ -97,7 +104,7 @@ impl<'p> Digester<'p> {
             length,
             sha256,
         };
-        let expected = self.plan.map.as_ref();
+        let expected = self.map_to_match();
         let expected = expected.and_then(|map| map.ranges.get(self.image.ranges.len()));
         if expected.is_some_and(|expected| *expected != range) {
             return Err(format!(

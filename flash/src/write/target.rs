@@ -3,8 +3,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use block_map::BlockMap;
+use block_map::{BlockMap, Range};
 use content_digest::HashingWriter;
 
 use super::chunk::{CHUNK, Chunk};
@@ -216,7 +217,7 @@ impl<'d> Target<'d> {
     pub(crate) fn finish(
         self,
         image: &Image,
-        progress: &dyn Fn(Stage, u64),
+        progress: &(dyn Fn(Stage, u64) + Sync),
     ) -> Result<Written, Failure> {
         let at = |stage, offset| {
             move |source| Failure::Disk {
@@ -285,43 +286,73 @@ impl<'d> Target<'d> {
         Ok(())
     }
 
-    fn read_back(&self, image: &Image, progress: &dyn Fn(Stage, u64)) -> Result<u64, Failure> {
-        let mut memory = Aligned::new(CHUNK);
-        let mut done = 0;
-        for range in image.ranges() {
-            let end = range.start + range.length;
-            let mut hasher = HashingWriter::new(io::sink());
-            let mut at = range.start;
-            while at < end {
-                let length = (end - at).min(CHUNK as u64);
-                let length = usize::try_from(length).expect("a piece");
-                let whole = self.blocks(at, at + length as u64);
-                let blocks = &mut memory.bytes_mut()[..whole];
-                let failed = |source| Failure::Disk {
-                    stage: Stage::Verify,
-                    offset: at,
-                    source,
+    /// Reads all ranges and compares their digests. While one is hashed another is read.
+    fn read_back(
+        &self,
+        image: &Image,
+        progress: &(dyn Fn(Stage, u64) + Sync),
+    ) -> Result<u64, Failure> {
+        let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let work = || {
+            let mut memory = Aligned::new(CHUNK);
+            while let Some(range) = image.ranges().get(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut told = |bytes| {
+                    let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                    progress(Stage::Verify, done);
                 };
-                self.disk.read_at(blocks, at).map_err(failed)?;
-                // The head is still empty on the disk.
-                let held = usize::try_from(HEAD.clamp(at, end) - at).unwrap_or(length);
-                let held = held.min(length);
-                let from = usize::try_from(at).unwrap_or(usize::MAX);
-                if held > 0 {
-                    blocks[..held].copy_from_slice(&image.head()[from..from + held]);
+                if let Err(failure) = self.read_range(image, range, &mut memory, &mut told) {
+                    // The other one need not go on.
+                    next.store(usize::MAX / 2, Ordering::Relaxed);
+                    return Err(failure);
                 }
-                io::Write::write_all(&mut hasher, &blocks[..length])
-                    .expect("a sink takes everything");
-                at += length as u64;
-                done += length as u64;
-                progress(Stage::Verify, done);
             }
-            let (_, digest, _) = hasher.finish();
-            if digest != range.sha256 {
-                return Err(self.differs(range.start, end));
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let other = scope.spawn(work);
+            let own = work();
+            let other = other.join().unwrap_or_else(|_panicked| {
+                Err(Failure::Image("a thread that reads back ended".into()))
+            });
+            own.and(other)
+        })?;
+        Ok(done.into_inner())
+    }
+
+    fn read_range(
+        &self,
+        image: &Image,
+        range: &Range,
+        memory: &mut Aligned,
+        told: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
+        let end = range.start + range.length;
+        let mut hasher = HashingWriter::new(io::sink());
+        for at in (range.start..end).step_by(CHUNK) {
+            let length = usize::try_from((end - at).min(CHUNK as u64)).expect("a piece");
+            let whole = self.blocks(at, at + length as u64);
+            let blocks = &mut memory.bytes_mut()[..whole];
+            let failed = |source| Failure::Disk {
+                stage: Stage::Verify,
+                offset: at,
+                source,
+            };
+            self.disk.read_at(blocks, at).map_err(failed)?;
+            // The head is still empty on the disk.
+            let held = HEAD.clamp(at, at + length as u64) - at;
+            let held = usize::try_from(held).expect("within a piece");
+            if held > 0 {
+                let from = usize::try_from(at).expect("within the head");
+                blocks[..held].copy_from_slice(&image.head()[from..from + held]);
             }
+            io::Write::write_all(&mut hasher, &blocks[..length]).expect("a sink takes everything");
+            told(length as u64);
         }
-        Ok(done)
+        let (_, digest, _) = hasher.finish();
+        if digest == range.sha256 {
+            return Ok(());
+        }
+        Err(self.differs(range.start, end))
     }
 
     /// Returns the bytes of whole blocks that hold a range. The last block of a disk may be a smaller one.
