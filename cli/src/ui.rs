@@ -35,9 +35,7 @@ impl Ui {
             step: String::new(),
         };
         if terminal && !ui.quiet && !ui.json {
-            let style = ProgressStyle::with_template("  {spinner} {prefix:12} {msg}")
-                .expect("the template is right");
-            ui.bar = Some(ProgressBar::new_spinner().with_style(style));
+            ui.bar = Some(spinner());
         }
         if ui.json {
             ui.line(&serde_json::json!({ "event": "start", "version": 1 }));
@@ -107,6 +105,8 @@ impl Ui {
     pub(crate) fn progress(&mut self, text: &str, value: &impl Serialize) {
         self.line(value);
         if let Some(bar) = &self.bar {
+            let style = ProgressStyle::with_template("  {spinner} {msg}");
+            bar.set_style(style.expect("the template is right"));
             bar.set_message(text.to_owned());
             bar.tick();
         }
@@ -118,9 +118,20 @@ impl Ui {
             return;
         }
         match &self.bar {
-            Some(bar) => bar.println(text),
+            // A line at a time: it fills each up to the terminal's width.
+            Some(bar) => text.lines().for_each(|line| bar.println(line)),
             None => eprintln!("{text}"),
         }
+    }
+
+    /// Asks a question; the answer is typed after it.
+    pub(crate) fn ask(&mut self, question: &str) {
+        // One that was drawn would be drawn again, behind the question.
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+            self.bar = Some(spinner());
+        }
+        eprint!("{question}");
     }
 
     /// Prints the answer: `text` for people, `value` for programs.
@@ -158,9 +169,10 @@ impl Ui {
     }
 }
 
-/// Asks a question; the answer is typed after it.
-pub(crate) fn ask(question: &str) {
-    eprint!("{question}");
+/// Makes the line that shows how far something is. It is not drawn before there is something to show.
+fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("  {spinner} {prefix:12} {msg}");
+    ProgressBar::new_spinner().with_style(style.expect("the template is right"))
 }
 
 /// Writes a number of bytes for people, in units of 1024.

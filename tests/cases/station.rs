@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bakelite_tests::bakelite::{root, tool};
 use bakelite_tests::station::{Drive, Station};
+use bakelite_tests::terminal;
 use boot_partition::fat;
 use boot_partition::mbr::{Mbr, Partition, SECTOR};
 use content_digest::Sha256Digest;
@@ -86,6 +87,16 @@ fn settings_of(disk: &[u8], image: &[u8]) -> DeviceSettings {
     DeviceSettings::read(text).unwrap()
 }
 
+/// Keeps a picture of what is seen for the documents where `BAKELITE_PICTURES` names a folder.
+#[expect(clippy::disallowed_methods, reason = "tests read the environment")]
+fn keep(name: &str, seen: &[&str]) {
+    if let Ok(folder) = std::env::var("BAKELITE_PICTURES") {
+        let seen = seen.concat();
+        let seen = seen.split("ended ").next().unwrap();
+        fs_err::write(Path::new(&folder).join(name), terminal::picture(seen)).unwrap();
+    }
+}
+
 #[test]
 fn sticks_and_cards_are_told_apart_written_at_once_and_one_that_is_pulled_out_fails_alone() {
     let folder = folder();
@@ -117,13 +128,14 @@ fn sticks_and_cards_are_told_apart_written_at_once_and_one_that_is_pulled_out_fa
     };
     // By what production knows: a port, a serial number, and the slot's name.
     let good = port("GOOD");
-    let script = format!(
-        "bakelite flash /x.img.zst $(ls -d /dev/mmcblk?) $(readlink -f /dev/sda) /dev/sdb --yes --record /tmp/log --hostname 'kvm-{{n}}' --claim-code new --operator Ada > /tmp/said 2>&1; echo $? > /tmp/status"
-    );
+    let script = "bakelite flash /x.img.zst $(ls -d /dev/mmcblk?) $(readlink -f /dev/sda) /dev/sdb --yes --record /tmp/log --hostname 'kvm-{n}' --claim-code new --operator Ada > /tmp/said 2>&1; echo $? > /tmp/status";
     station.must(&format!("({script}) < /dev/null > /dev/null 2>&1 &"));
     // It is in the middle when there is something behind its head.
     let until = Instant::now() + Duration::from_mins(2);
-    while station.disk("PULLED")[1 << 20..2 << 20] == [0xaa; 1 << 20] {
+    while station.disk("PULLED")[1 << 20..2 << 20]
+        .iter()
+        .all(|byte| *byte == 0xaa)
+    {
         assert!(Instant::now() < until, "{}", station.must("cat /tmp/said"));
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -173,15 +185,18 @@ fn sticks_and_cards_are_told_apart_written_at_once_and_one_that_is_pulled_out_fa
 fn a_person_sees_what_is_overwritten_and_a_stick_that_was_swapped_meanwhile_is_not() {
     let folder = folder();
     let (file, map, image) = image(folder.path());
-    let drives = [Drive::Stick("FIRST", 1), Drive::Stick("SECOND", 2)];
-    let files = [("/x.img.zst", &*file), ("/x.bmap", &*map)];
+    // Slow enough that somebody sees how far it is.
+    let drives = [
+        Drive::Stick("FIRST", 1),
+        Drive::SlowStick("SECOND", 2, 2_000_000),
+    ];
+    let files = [("/kvm-0.1.0.img.zst", &*file), ("/kvm-0.1.0.bmap", &*map)];
     let mut station = Station::start(folder.path(), &drives, &files);
     station.unplug("SECOND");
     station.must("while [ -e /dev/sdb ]; do sleep 0.1; done");
-    let terminal = "< /dev/ttyS1 > /dev/ttyS1 2>&1; echo ended $? > /dev/ttyS1";
-    let ask =
-        format!("(export TERM=linux; setsid -c bakelite flash /x.img.zst /dev/sda {terminal}) &");
-    station.must(&ask);
+    // As it is typed, and as it is seen.
+    let ask = "(export TERM=linux; setsid -c sh -c 'type() { echo \"\\$ $*\"; \"$@\"; }; cd /; stty cols 100 rows 30; type bakelite devices; echo; type bakelite flash kvm-0.1.0.img.zst /dev/sda; echo ended $?; sleep 1' < /dev/ttyS1 > /dev/ttyS1 2>&1) &";
+    station.must(ask);
     let seen = station.see("Type yes to overwrite it");
     assert!(
         seen.contains("serial FIRST") && seen.contains("64.0 MiB"),
@@ -195,14 +210,15 @@ fn a_person_sees_what_is_overwritten_and_a_stick_that_was_swapped_meanwhile_is_n
     );
 
     // Another one behind the same name, while somebody reads the question.
-    station.must(&ask);
-    station.see("Type yes to overwrite it");
+    station.must(ask);
+    let asked = station.see("Type yes to overwrite it");
     station.unplug("FIRST");
     station.must("while [ -e /dev/sda ]; do sleep 0.1; done");
     station.plug("SECOND", 3);
     station.must("while [ ! -e /dev/sda ]; do sleep 0.1; done; grep -q . /sys/block/sda/size");
     station.type_in("yes\n");
     let seen = station.see("ended 1");
+    keep("flash-swapped.png", &[&asked, &seen]);
     assert!(seen.contains("not the disk any more"), "{seen}");
     assert!(
         station.disk("SECOND")[..4096] == [0xaa; 4096],
@@ -210,15 +226,15 @@ fn a_person_sees_what_is_overwritten_and_a_stick_that_was_swapped_meanwhile_is_n
     );
 
     // And the right one, with the progress that somebody sees.
-    station.must(&ask);
-    let seen = station.see("Type yes to overwrite it");
-    assert!(seen.contains("serial SECOND"), "{seen}");
+    station.must(ask);
+    let asked = station.see("Type yes to overwrite it");
+    assert!(asked.contains("serial SECOND"), "{asked}");
     station.type_in("yes\n");
-    let seen = station.see("ended 0");
-    assert!(
-        seen.contains("written and read back") && seen.contains("reading back"),
-        "{seen}"
-    );
+    let working = station.see("MiB/s, ");
+    keep("flash-progress.png", &[&asked, &working]);
+    let seen = working + &station.see("ended 0");
+    keep("flash-done.png", &[&asked, &seen]);
+    assert!(seen.contains("written and read back"), "{seen}");
     station.must("sync");
     assert!(settings_of(&station.disk("SECOND"), &image).is_empty());
 }

@@ -13,3 +13,4 @@ pub mod serve;
 pub mod station;
 pub mod store;
 pub mod team;
+pub mod terminal;

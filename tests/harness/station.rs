@@ -34,7 +34,7 @@ const LATER: &[&str] = &["dummy_hcd", "scsi_debug"];
 /// Says that a script ended.
 const MARK: &str = "bakelite-station-says";
 
-const INIT: &str = r#"#!/bin/busybox sh
+const INIT: &str = r"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mkdir -p /proc /sys /dev /tmp /run /ffs /mnt
 mount -t proc proc /proc
@@ -52,7 +52,7 @@ while [ ! -e /dev/vport0p1 ]; do sleep 0.1; done
 exec 3<>/dev/vport0p1
 echo ready >&3
 cat <&3 | sh >&3 2>&1
-"#;
+";
 
 /// A disk of the station.
 #[derive(Debug, Clone, Copy)]

@@ -42,7 +42,7 @@ pub enum OpenError {
         reason: String,
     },
     /// It is another one now.
-    #[error("{} is not the disk any more that was chosen: nothing was written", .0.display())]
+    #[error("{} is not the disk any more that was chosen", .0.display())]
     Changed(PathBuf),
     /// Somebody uses it.
     #[error("{} is used by another program: close it, and what shows its files", .0.display())]

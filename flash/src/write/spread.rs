@@ -26,8 +26,8 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How far a disk is.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Bytes of the image that were taken.
-    pub taken: AtomicU64,
+    /// Bytes that were written.
+    pub written: AtomicU64,
     /// Bytes that were read back.
     pub read_back: AtomicU64,
     stage: AtomicUsize,
@@ -235,7 +235,7 @@ fn one(
     report.set(Stage::Write);
     while let Some(chunk) = queue.pop() {
         target.take(&chunk)?;
-        report.taken.store(target.end(), Ordering::Relaxed);
+        report.written.store(target.written(), Ordering::Relaxed);
     }
     if report.is_alone() {
         go_on_alone(source, &mut target, report)?;
@@ -270,7 +270,7 @@ fn go_on_alone(source: &Source, target: &mut Target<'_>, report: &Report) -> Res
     let mut next = |offset| Chunk::next(&mut unpacked, &pool, offset).map_err(failed);
     while let Some(chunk) = next(target.end())? {
         target.take(&chunk)?;
-        report.taken.store(target.end(), Ordering::Relaxed);
+        report.written.store(target.written(), Ordering::Relaxed);
     }
     unchanged(source).map_err(Failure::Image)
 }

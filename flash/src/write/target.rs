@@ -179,6 +179,11 @@ impl<'d> Target<'d> {
         self.end
     }
 
+    /// Returns how many bytes of it were written: those that hold anything.
+    pub(crate) fn written(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes the next piece.
     pub(crate) fn take(&mut self, chunk: &Chunk) -> Result<(), Failure> {
         let end = chunk.offset + chunk.bytes().len() as u64;

@@ -60,7 +60,7 @@ fn main() {
     put("idProduct", "0x0104");
     put("UDC", "dummy_udc.0");
     loop {
-        std::thread::sleep(Duration::from_secs(3600));
+        std::thread::sleep(Duration::from_hours(1));
     }
 }
 

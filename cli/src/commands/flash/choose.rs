@@ -7,6 +7,7 @@ use flash::{Device, Devices, Verdict};
 use super::boards::Boards;
 use crate::arguments::flash::FlashArguments;
 use crate::command_error::CommandError;
+use crate::ui::Ui;
 
 fn usage(text: impl Into<String>) -> CommandError {
     CommandError::Usage { text: text.into() }
@@ -128,7 +129,11 @@ fn of_boards<'d>(
 }
 
 /// Asks. Nothing is the answer of somebody who does not read.
-pub(super) fn confirm(command: &FlashArguments, chosen: &[&Device]) -> Result<(), CommandError> {
+pub(super) fn confirm(
+    command: &FlashArguments,
+    chosen: &[&Device],
+    ui: &mut Ui,
+) -> Result<(), CommandError> {
     if command.yes {
         return Ok(());
     }
@@ -150,7 +155,7 @@ pub(super) fn confirm(command: &FlashArguments, chosen: &[&Device]) -> Result<()
             "yes",
         ),
     };
-    crate::ui::ask(question);
+    ui.ask(question);
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.map_err(CommandError::io("read the answer"))?;

@@ -55,7 +55,7 @@ pub(super) fn run(command: &FlashArguments, arguments: &Arguments, ui: &mut Ui) 
     let personal = personal::of_each(&command.settings, &package.source, &chosen)?;
     let what: String = chosen.iter().map(|device| describe(device)).collect();
     ui.status(&format!("{}\n{what}", summary(&package)));
-    choose::confirm(command, &chosen)?;
+    choose::confirm(command, &chosen, ui)?;
     // Chosen by what they were when they were shown; opened only if they still are.
     let open = |device: &&Device| Disk::open(device, command.unusual, &places);
     let disks: Vec<Disk> = chosen
@@ -134,7 +134,7 @@ fn write_all(
         .collect();
     let settings = Settings::of(plan);
     let map = settings.plan.map.as_ref();
-    let total = map.map(|map| map.image_size).or(package.size);
+    let total = map.map(|map| map.mapped()).or(package.size);
     let outcomes = std::thread::scope(|scope| {
         let (over, is_over) = std::sync::mpsc::channel();
         let (source, settings, spread) = (&package.source, &settings, &spread);

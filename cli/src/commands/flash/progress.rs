@@ -27,13 +27,13 @@ pub(super) fn show(
         let mut lines = Vec::new();
         let mut entries = Vec::new();
         for (device, one) in devices.iter().zip(spread) {
-            let taken = one.report.taken.load(Ordering::Relaxed);
+            let written = one.report.written.load(Ordering::Relaxed);
             let read_back = one.report.read_back.load(Ordering::Relaxed);
             let (word, done) = match one.report.stage() {
                 Stage::Clear => ("clearing", 0),
-                Stage::Write => ("writing", taken),
+                Stage::Write => ("writing", written),
                 Stage::Verify => ("reading back", read_back),
-                Stage::Finish => ("finishing", read_back.max(taken)),
+                Stage::Finish => ("finishing", read_back.max(written)),
             };
             let share = total.filter(|total| *total > 0);
             let share =
@@ -41,19 +41,20 @@ pub(super) fn show(
             let alone = if one.report.is_alone() { ", slow" } else { "" };
             let node = device.node.display();
             lines.push(format!("{node} {word}{share}{alone}"));
-            entries.push(json!({ "device": device.node, "stage": one.report.stage(), "taken": taken, "read-back": read_back }));
+            entries.push(json!({ "device": device.node, "stage": one.report.stage(), "written": written, "read-back": read_back }));
         }
-        let taken = spread
+        // Of the slowest: when it is there, all are.
+        let written = spread
             .iter()
-            .map(|one| one.report.taken.load(Ordering::Relaxed))
-            .max();
+            .map(|one| one.report.written.load(Ordering::Relaxed))
+            .min();
         let millis = u64::try_from(began.elapsed().as_millis())
             .unwrap_or(u64::MAX)
             .max(1);
-        let rate = taken.unwrap_or(0).saturating_mul(1000) / millis;
-        let left = total.zip(taken).filter(|_| rate > 0);
-        let left = left.map_or_else(String::new, |(total, taken)| {
-            format!(", {} s left to write", total.saturating_sub(taken) / rate)
+        let rate = written.unwrap_or(0).saturating_mul(1000) / millis;
+        let left = total.zip(written).filter(|_| rate > 0);
+        let left = left.map_or_else(String::new, |(total, written)| {
+            format!(", {} s left to write", total.saturating_sub(written) / rate)
         });
         let text = format!("{} · {}/s{left}", lines.join(" · "), size(rate));
         ui.progress(&text, &json!({ "event": "flash", "devices": entries }));
