@@ -361,3 +361,94 @@ fn hashes_come_into_the_changelog_once_and_right() {
     assert!(good, "{theirs}");
     assert_eq!(said(&["hash", of]), theirs);
 }
+
+/// A test device was flashed with this candidate, and with nothing else: its record says so, or is no proof.
+#[test]
+fn a_flash_record_proves_which_candidate_a_test_device_ran() {
+    let team = Team::new();
+    team.says("dan", &["start", "0.1.0", "--kind", "feature"]);
+    let output = team.candidate("dan", &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    team.says("sam", &["done", "update-test-plan"]);
+
+    let disk = team.folder.path().join("disk");
+    fs_err::File::create(&disk)
+        .unwrap()
+        .set_len(2 << 30)
+        .unwrap();
+    let (good, node) = tool("losetup", &["--find", "--show", disk.to_str().unwrap()]);
+    assert!(good, "{node}");
+    let build = outputs("kvm");
+    let flash = |name: &str, more: &[&str]| {
+        let log = team.folder.path().join(name);
+        let record = log.to_str().unwrap();
+        let all = [
+            "flash",
+            build.to_str().unwrap(),
+            node.trim(),
+            "--yes",
+            "--unusual",
+            "--record",
+            record,
+        ];
+        let output = command(&[&all[..], more].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        log
+    };
+    let carl = team.key("carl");
+    let good = flash("good.jsonl", &["--sign-record", carl.to_str().unwrap()]);
+    let unverified = flash("unverified.jsonl", &["--no-verify"]);
+    tool("losetup", &["--detach", node.trim()]);
+
+    let line = fs_err::read_to_string(&good).unwrap();
+    let read = flash_record::lines(&line).next().unwrap().unwrap();
+    let changed = |name: &str, text: &str| {
+        let file = team.folder.path().join(name);
+        fs_err::write(&file, text).unwrap();
+        file
+    };
+    let mut other = read.record.clone();
+    other.build.as_mut().unwrap().candidate = content_digest::Sha256Digest::of("another");
+    let other = flash_record::write::<()>(&other, None).unwrap();
+    let mut failed = read.record.clone();
+    failed.result = flash_record::Outcome::Failed;
+    failed.reason = Some("it was pulled out".into());
+    let failed = flash_record::write::<()>(&failed, None).unwrap();
+    let forged = line
+        .replace("\"operator\"", "\"was\"")
+        .replace("\"seconds\":", "\"seconds\":1");
+    for (file, part) in [
+        (unverified, "was not read back"),
+        (changed("other.jsonl", &other), "this release is about"),
+        // The newest record of a device counts.
+        (
+            changed("again.jsonl", &format!("{line}{failed}")),
+            "it was pulled out",
+        ),
+        (
+            changed("forged.jsonl", &forged),
+            "signed by nobody of the release's people",
+        ),
+    ] {
+        team.is_refused(
+            "carl",
+            &["evidence", "add", "test-product", file.to_str().unwrap()],
+            part,
+        );
+    }
+    let good = good.to_str().unwrap();
+    let add = ["evidence", "add", "test-product", good];
+    team.is_refused(
+        "carl",
+        &[&add[..], &["--serial", "10000000abc"]].concat(),
+        "no record of a device",
+    );
+    team.says("carl", &add);
+    team.says("carl", &["done", "test-product", "--note", "all sections"]);
+    // Other JSON is evidence like any file.
+    let other = changed("measured.json", "{\"boots\": 12}\n");
+    team.says(
+        "carl",
+        &["evidence", "add", "test-update", other.to_str().unwrap()],
+    );
+}
