@@ -247,7 +247,7 @@ fn used_disks_of_similar_names_counterfeit_ones_and_bad_sectors_are_found() {
     let mut station = Station::start(folder.path(), &[], &files);
     let load = |options: &str| {
         format!(
-            "for module in $(cat /modules/*-scsi_debug.list); do insmod /modules/$module {options} 2>/dev/null; done; sleep 1"
+            "for module in $(cat /modules/*-scsi_debug.list); do insmod /modules/$module {options} 2>/dev/null; done; while [ ! -b /dev/sda ]; do sleep 0.2; done"
         )
     };
     let flash = "bakelite flash /x.img.zst --yes --unusual";
@@ -318,7 +318,7 @@ fn a_board_in_usb_boot_mode_is_taken_through_both_stages_and_its_storage_written
         mount -t functionfs board /ffs
         head -c 67108864 /dev/zero > /run/emmc
         usb-board /run/emmc /tmp/board.log > /tmp/board.err 2>&1 &
-        sleep 2",
+        for look in $(seq 100); do bakelite devices | grep -q BCM2711 && break; sleep 0.3; done",
     );
     let said = station.must("bakelite devices; cat /tmp/board.err");
     assert!(

@@ -185,7 +185,7 @@ impl Device {
 
     /// Runs a script until it says what is awaited. Returns what it said.
     pub fn await_shell(&self, script: &str, is_it: impl Fn(&str) -> bool) -> String {
-        let until = Instant::now() + Duration::from_mins(1);
+        let until = Instant::now() + Duration::from_mins(3);
         loop {
             let said = self.shell(script);
             if is_it(&said) {

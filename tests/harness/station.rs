@@ -148,7 +148,7 @@ impl Station {
             terminal: connect("terminal"),
         };
         station.ask(r#"{"execute":"qmp_capabilities"}"#);
-        station.await_line("ready", Duration::from_mins(3));
+        station.await_line("ready", Duration::from_mins(5));
         let count = drives.len();
         station.must(&format!(
             "while [ $(ls -d /sys/block/sd? /sys/block/mmcblk? 2>/dev/null | wc -l) -lt {count} ]; do sleep 0.1; done"
@@ -161,7 +161,7 @@ impl Station {
         let script = format!("({script}\n) 2>&1; status=$?; echo; echo {MARK} $status\n");
         let stream = self.shell.get_mut();
         stream.write_all(script.as_bytes()).expect("a shell");
-        let (said, last) = self.await_line(MARK, Duration::from_secs(100));
+        let (said, last) = self.await_line(MARK, Duration::from_mins(5));
         let status = last.trim().rsplit(' ').next().unwrap_or_default();
         (status.parse().expect("a status"), said)
     }

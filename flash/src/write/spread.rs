@@ -105,6 +105,15 @@ struct Lane {
     report: Arc<Report>,
 }
 
+/// A disk that ended, however it did, takes nothing any more and holds nothing: the others need not wait for it.
+struct Ending<'q>(&'q Queue<Arc<Chunk>>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// Writes an image to all of them, and returns how each ended.
 pub fn run(
     source: &Source,
@@ -121,10 +130,8 @@ pub fn run(
         let begin = |(disk, lane): (_, &Lane)| {
             let (whole, queue) = (&whole, Arc::clone(&lane.queue));
             scope.spawn(move || {
-                let outcome = one(source, settings, disk, &queue, whole);
-                // One that failed takes nothing any more, and holds nothing.
-                queue.abandon();
-                outcome
+                let _end = Ending(&queue);
+                one(source, settings, disk, &queue, whole)
             })
         };
         let threads: Vec<_> = disks.iter().zip(&lanes).map(begin).collect();
