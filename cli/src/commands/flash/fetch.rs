@@ -73,6 +73,10 @@ pub(super) fn fetch(address: &str, cache: &Path, ui: &mut Ui) -> Result<PathBuf,
         ui.status(&format!("{} was fetched before", path.display()));
         return Ok(if is_folder { folder } else { path });
     }
+    if digest.is_none() {
+        // Nothing would tell that it was begun as another image.
+        put(&path.with_added_extension("partial"), None)?;
+    }
     take(&downloader, &from(name), &path, length, ui)?;
     if let Some(expected) = digest {
         let found = Sha256Digest::of_file(&path).map_err(CommandError::io("read the image"))?;
@@ -91,7 +95,15 @@ pub(super) fn fetch(address: &str, cache: &Path, ui: &mut Ui) -> Result<PathBuf,
 /// Only https, and what it leads to as well; plain HTTP to this machine itself, where nobody listens in between.
 fn downloader(address: &str) -> Result<Downloader, CommandError> {
     let rest = address.strip_prefix("http://");
-    let host = rest.map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+    let authority = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+    // What stands before an @ is no host, whatever it looks like.
+    let host = authority.map(|it| {
+        if it.contains('@') {
+            it
+        } else {
+            it.split(':').next().unwrap_or_default()
+        }
+    });
     let made = match host {
         None => Downloader::over_https(),
         Some("127.0.0.1" | "localhost") => Downloader::new(),
