@@ -1,5 +1,7 @@
-//! What a boot ROM reads first: the master boot record, and a FAT file system. In: bytes of a disk from
+//! What a boot ROM reads first: the partition table, a FAT file system, and `autoboot.txt`. In: bytes of a disk from
 //! anywhere, or files. Out: files, where they lie, or bytes. Never opens a disk.
 
+pub mod autoboot;
 pub mod fat;
+pub mod logical;
 pub mod mbr;
