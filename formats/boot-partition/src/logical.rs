@@ -8,9 +8,12 @@ use crate::mbr::{Mbr, Partition, SECTOR};
 /// Extended partition with LBA addressing.
 pub const EXTENDED_LBA: u8 = 0x0f;
 /// Number of the first logical partition.
-pub const FIRST_NUMBER: usize = 5;
+pub const FIRST_NUMBER: u32 = 5;
 /// Longest chain that is followed; Linux's own limit is higher, but no image has so many.
 const LONGEST: usize = 16;
+
+/// A partition that grows ends at a multiple of so many sectors, as partitioning programs align.
+const GROWTH: u64 = 2048;
 
 /// A logical partition with the sector of its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +106,67 @@ pub fn read<R: Read + Seek>(disk: &mut R, extended: Partition) -> io::Result<Vec
     }
 }
 
+/// Returns all partitions of a disk by the numbers that Linux gives them; the extended one is left out.
+pub fn numbered<R: Read + Seek>(disk: &mut R) -> io::Result<Vec<(u32, Partition)>> {
+    let mut sector = [0; 512];
+    disk.seek(SeekFrom::Start(0))?;
+    disk.read_exact(&mut sector)?;
+    let table = Mbr::from_sector(&sector)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let mut all = Vec::new();
+    for (number, partition) in (1..).zip(table.partitions) {
+        if is_extended(partition.kind) {
+            let logical = read(disk, partition)?;
+            all.extend((FIRST_NUMBER..).zip(logical.iter().map(|logical| logical.partition)));
+        } else {
+            all.push((number, partition));
+        }
+    }
+    all.sort_by_key(|(number, _)| *number);
+    Ok(all)
+}
+
+/// Returns the sectors to write, in this order, so that the last logical partition of a disk with so many sectors reaches to its
+/// end. None where it does already, or where the disk has no logical partitions.
+pub fn grown<R: Read + Seek>(disk: &mut R, sectors: u64) -> io::Result<Vec<(u32, [u8; 512])>> {
+    let mut first = [0; 512];
+    disk.seek(SeekFrom::Start(0))?;
+    disk.read_exact(&mut first)?;
+    let mut table = Mbr::from_sector(&first)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let Some(extended) = table.partitions.iter_mut().find(|p| is_extended(p.kind)) else {
+        return Ok(Vec::new());
+    };
+    let before = read(disk, *extended)?;
+    let mut after = before.clone();
+    let end =
+        u32::try_from(sectors - sectors % GROWTH).unwrap_or(u32::MAX - (u32::MAX % GROWTH as u32));
+    let Some(last) = after.last_mut() else {
+        return Ok(Vec::new());
+    };
+    if last.partition.first + last.partition.sectors >= end
+        || extended.first + extended.sectors > end
+    {
+        return Ok(Vec::new());
+    }
+    last.partition.sectors = end - last.partition.first;
+    let old = tables(*extended, &before);
+    extended.sectors = end - extended.first;
+    let changed = tables(*extended, &after);
+    // The code before the table, if there is any, stays.
+    let mut sector = first;
+    sector[446..].copy_from_slice(&table.to_sector()[446..]);
+    let mut all = vec![(0, sector)];
+    all.extend(
+        changed
+            .into_iter()
+            .zip(old)
+            .filter(|(new, old)| new != old)
+            .map(|(new, _)| new),
+    );
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
@@ -168,6 +232,74 @@ mod tests {
         sector[462 + 8] = 200;
         let error = read(&mut disk(&[(10, sector)], 100), extended).unwrap_err();
         assert!(error.to_string().contains("leaves"), "{error}");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "sfdisk is the judge")]
+    fn the_last_partition_grows_and_sfdisk_sees_the_same() {
+        let (mib, end) = (2048_u32, 2048_u32 * 100 + 77);
+        let part = |table, first, sectors| Logical {
+            table,
+            partition: Partition {
+                kind: 0x83,
+                first,
+                sectors,
+            },
+        };
+        let logical = [
+            part(8 * mib, 9 * mib, 3 * mib),
+            part(12 * mib, 13 * mib, 3 * mib),
+            part(16 * mib, 17 * mib, mib),
+        ];
+        let first = Partition {
+            kind: 0x0c,
+            first: mib,
+            sectors: 7 * mib,
+        };
+        let extended = Partition {
+            kind: EXTENDED_LBA,
+            first: 8 * mib,
+            sectors: 10 * mib,
+        };
+        let table = Mbr {
+            signature: 5,
+            partitions: vec![first, extended],
+        };
+        let mut all = vec![(0, table.to_sector())];
+        all.extend(tables(extended, &logical));
+        let mut disk = disk(&all, end as usize);
+        let changes = grown(&mut disk, u64::from(end)).unwrap();
+        assert_eq!(
+            changes.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+            [0, 12 * mib, 16 * mib]
+        );
+        // After each of them, all partitions are there and none reaches too far.
+        for (at, sector) in changes {
+            let at = at as usize * 512;
+            disk.get_mut()[at..at + 512].copy_from_slice(&sector);
+            assert_eq!(numbered(&mut disk).unwrap().len(), 4);
+        }
+        let found = numbered(&mut disk).unwrap();
+        assert_eq!(found[3].1.first + found[3].1.sectors, 100 * mib);
+        assert!(grown(&mut disk, u64::from(end)).unwrap().is_empty());
+        let file = std::env::temp_dir().join(format!("grown-{}", std::process::id()));
+        std::fs::File::create(&file)
+            .and_then(|mut file| io::Write::write_all(&mut file, disk.get_ref()))
+            .unwrap();
+        let output = std::process::Command::new("sfdisk")
+            .arg("--dump")
+            .arg(&file)
+            .output()
+            .unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        for (number, partition) in found {
+            let wanted = format!(
+                "start={:>12}, size={:>12}, type={:x}",
+                partition.first, partition.sectors, partition.kind
+            );
+            assert!(said.contains(&wanted), "{number}: {wanted}\n{said}");
+        }
     }
 
     #[test]

@@ -1,0 +1,167 @@
+//! The data partition: grown to the end of the card, checked, and shown where the image's own files lie.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use agent_region::disk::{Disk as _, Reader};
+use boot_partition::logical;
+use boot_partition::mbr::SECTOR;
+use nix::mount::{MsFlags, mount as mount_call};
+
+use crate::device::Device;
+use crate::kept::{self, Kept};
+use crate::{Failure, Settings, kernel, say};
+
+/// Number of the partition.
+const DATA: u32 = 7;
+/// Partition with `autoboot.txt`, and what a person puts on the card for the device.
+const SELECTOR: u32 = 1;
+/// What the image keeps, in the image.
+const LIST: &str = "usr/lib/bakelite/kept";
+const BLOCK: u64 = 4096;
+
+/// Makes the last partition reach to the end of the disk. Nothing of the disk may be mounted yet.
+pub(crate) fn grow(device: &mut Device) -> Result<(), Failure> {
+    let sectors = device.file.length()? / SECTOR;
+    let tables = logical::grown(&mut Reader::new(&mut device.file)?, sectors)?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    for (sector, bytes) in tables {
+        // From the outside in: a power cut leaves a partition that is as it was, in a larger one.
+        device.file.write_at(u64::from(sector) * SECTOR, &bytes)?;
+        device.file.flush()?;
+    }
+    kernel::read_partitions_again(&device.file)?;
+    Ok(())
+}
+
+/// Mounts the partition in `root`, and what is kept over the image's folders.
+pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<(), Failure> {
+    let list = Kept::parse(&fs_err::read_to_string(root.join(LIST))?)?;
+    let partition = device.partition(DATA);
+    check(root, &partition);
+    let data = root.join("data");
+    let flags = MsFlags::MS_NOATIME | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount_call(Some(&partition), &data, Some("ext4"), flags, None::<&str>).map_err(|error| {
+        format!(
+            "cannot mount the data partition {}: {error}",
+            partition.display()
+        )
+    })?;
+    let blocks = fs_err::File::open(&partition)?.into_file().length()? / BLOCK;
+    if let Err(error) = kernel::grow_ext4(&data, blocks) {
+        say(&format!("the data partition keeps its size: {error}"));
+    }
+    show_settings(&list, &data, root, settings)?;
+    for path in &list.shared {
+        show_shared(&data, root, path)?;
+    }
+    let firmware = root.join("boot/firmware");
+    let flags = MsFlags::MS_NOATIME | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let selector = device.partition(SELECTOR);
+    if let Err(error) = mount_call(
+        Some(&selector),
+        &firmware,
+        Some("vfat"),
+        flags,
+        Some("umask=0077"),
+    ) {
+        // Settings and the claim code lie there; the device runs without.
+        say(&format!("cannot mount {}: {error}", selector.display()));
+    }
+    Ok(())
+}
+
+/// Has the image's own e2fsck mend what a power cut left.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the file system's own checker, from the verified root"
+)]
+fn check(root: &Path, partition: &Path) {
+    // The new root is not the root yet: its loader is told where the libraries are.
+    let run = |how: &str| {
+        std::process::Command::new(root.join("usr/lib/ld-linux-aarch64.so.1"))
+            .arg("--library-path")
+            .arg(root.join("usr/lib/aarch64-linux-gnu"))
+            .arg(root.join("usr/sbin/e2fsck"))
+            .arg(how)
+            .arg(partition)
+            .stdout(std::process::Stdio::null())
+            .status()
+    };
+    // 4 and above: errors are left (e2fsck(8)). Then mending all is better than a device without settings.
+    let is_bad = |status: std::io::Result<std::process::ExitStatus>| match status {
+        Ok(status) => status.code().is_none_or(|code| code >= 4),
+        Err(error) => {
+            say(&format!("cannot check the data partition: {error}"));
+            false
+        }
+    };
+    if is_bad(run("-p")) {
+        say("the data partition has errors: mending all of them");
+        if is_bad(run("-y")) {
+            say("the data partition still has errors");
+        }
+    }
+}
+
+/// Shows the settings over the image's folders. A trial gets a copy of its own.
+fn show_settings(list: &Kept, data: &Path, root: &Path, settings: Settings) -> Result<(), Failure> {
+    let all = data.join("settings");
+    fs_err::create_dir_all(&all)?;
+    let used = all.join(settings.used.to_string());
+    let good = all.join(settings.good.to_string());
+    if used != good && good.is_dir() {
+        kept::copy_whole(&good, &used)?;
+    }
+    fs_err::create_dir_all(&used)?;
+    fs_err::set_permissions(&used, std::fs::Permissions::from_mode(0o700))?;
+    for top in list.tops() {
+        let place = used.join(top);
+        let (changes, work) = (place.join("changes"), place.join("work"));
+        let lower = root.join(top);
+        if !changes.is_dir() {
+            fs_err::create_dir_all(&changes)?;
+            fs_err::set_permissions(&changes, fs_err::metadata(&lower)?.permissions())?;
+        }
+        fs_err::create_dir_all(&work)?;
+        list.prune(&changes, &format!("/{top}"))?;
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            changes.display(),
+            work.display()
+        );
+        mount_call(
+            Some("kept"),
+            &lower,
+            Some("overlay"),
+            MsFlags::MS_NOATIME,
+            Some(options.as_str()),
+        )
+        .map_err(|error| format!("cannot show what is kept of /{top}: {error}"))?;
+    }
+    // Those of earlier slots are of no use to anybody, but for the one before: going back needs it.
+    Ok(())
+}
+
+/// Shows a folder that both slots share, filled from the image the first time.
+fn show_shared(data: &Path, root: &Path, path: &str) -> Result<(), Failure> {
+    let inside = path.trim_matches('/');
+    let (place, target) = (data.join("shared").join(inside), root.join(inside));
+    fs_err::create_dir_all(&target)?;
+    if !place.is_dir() {
+        fs_err::create_dir_all(place.parent().unwrap_or(data))?;
+        kept::copy_whole(&target, &place)?;
+    }
+    mount_call(
+        Some(&place),
+        &target,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
+    .map_err(|error| format!("cannot show what is kept of {path}: {error}"))?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The first program of a device with two slots: finds the disk, asks which slot runs and whether that is a trial, makes the
+//! root file system vouch for every byte of itself, shows what is kept, and hands over to systemd. It is the whole initramfs
+//! but for the kernel's modules.
+//!
+//! What fails here restarts the device: the firmware then starts the good slot again.
+
+mod command_line;
+mod data;
+mod device;
+mod kept;
+mod kernel;
+mod modules;
+mod root;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agent_region::{Kind, Phase, Region};
+use agent_update::boot::Selector;
+use agent_update::machine::{self, Cause, Deed, Event};
+use nix::sys::reboot::{RebootMode, reboot};
+
+use command_line::CommandLine;
+use device::Device;
+
+/// Where the new root is mounted.
+const ROOT: &str = "/sysroot";
+/// Time for a person to read why, in seconds.
+const PAUSE: u64 = 10;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    if std::process::id() != 1 {
+        say("this is the first program of a device, and no other process may start it");
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = start() {
+        say(&format!("error: {}", chain(error.as_ref())));
+        std::thread::sleep(Duration::from_secs(PAUSE));
+    }
+    // Whatever is wrong: the other slot may be right.
+    let Err(_cannot) = reboot(RebootMode::RB_AUTOBOOT);
+    ExitCode::FAILURE
+}
+
+/// Starts the device. Comes back only with an error.
+fn start() -> Result<(), Failure> {
+    kernel::mount_own()?;
+    let line = CommandLine::read()?;
+    modules::load()?;
+    let mut device = Device::find(&line)?;
+    let settings = begin(&mut device)?;
+    data::grow(&mut device)?;
+    root::mount(&device, &line, Path::new(ROOT))?;
+    data::mount(&device, Path::new(ROOT), settings)?;
+    drop(device);
+    Err(kernel::hand_over(Path::new(ROOT), &line.init).into())
+}
+
+/// Which copy of the settings is used, and where it comes from when it is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Settings {
+    /// Number of the copy that is used.
+    used: u32,
+    /// Number of the copy that the good slot uses.
+    good: u32,
+}
+
+/// Notes the start in the agent's region, and does what follows.
+fn begin(device: &mut Device) -> Result<Settings, Failure> {
+    let mut region = Region::read(&mut device.file)?;
+    let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned();
+    let (slot, cause) = (device.slot, device.cause);
+    let step = machine::next(region.state(), Event::Started { slot, boot, cause })?;
+    if !region.is_written() || step.state != *region.state() {
+        region.write(&mut device.file, step.state)?;
+    }
+    if let Some(note) = &step.note {
+        say(note);
+        region.log(&mut device.file, 0, Kind::Update, note)?;
+    }
+    if cause != Cause::Restart || step.note.is_some() {
+        let why = match cause {
+            Cause::Power => "the power came",
+            Cause::Restart => "it was restarted",
+            Cause::Crash => "it restarted, and nobody had asked for it",
+            Cause::Unknown => "the firmware does not say why",
+        };
+        region.log(
+            &mut device.file,
+            0,
+            Kind::Start,
+            &format!("slot {slot} starts: {why}"),
+        )?;
+    }
+    match step.deed {
+        Deed::Nothing | Deed::AskOnce(_) | Deed::Unask => {}
+        Deed::PointTo(slot) => {
+            Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?
+        }
+        Deed::Restart => return Err("going back to the good slot".into()),
+        Deed::PointToAndRestart(slot) => {
+            Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?;
+            return Err(format!("going back to slot {slot}").into());
+        }
+    }
+    device.is_trial = matches!(region.state().phase, Phase::Trial { .. });
+    Ok(Settings {
+        used: machine::settings_of(region.state()),
+        good: region.state().settings,
+    })
+}
+
+/// Tells whoever stands before the device, and the kernel's log.
+fn say(text: &str) {
+    let line = format!("<5>bakelite: {text}\n");
+    // Nothing else could be done about it.
+    drop(fs_err::write("/dev/kmsg", line));
+}
+
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

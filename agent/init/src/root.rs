@@ -1,0 +1,69 @@
+//! The root file system: read-only, and checked block by block as it is read.
+
+use std::fs::File;
+use std::path::Path;
+
+use agent_region::disk::Disk as _;
+use nix::mount::{MsFlags, mount as mount_call};
+use verity_tree::{BLOCK, SUPERBLOCK_LENGTH, Superblock};
+
+use crate::command_line::CommandLine;
+use crate::device::Device;
+use crate::{Failure, kernel};
+
+/// Offset of the file system's superblock, and within it of the number of blocks (Linux: fs/erofs/erofs_fs.h).
+const EROFS_SUPERBLOCK: u64 = 1024;
+const EROFS_MAGIC: u32 = 0xe0f5_e1e2;
+
+/// Mounts the root file system of the running slot.
+pub(crate) fn mount(device: &Device, line: &CommandLine, target: &Path) -> Result<(), Failure> {
+    let partition = device.partition(device.slot.root_partition());
+    let mut file = File::open(&partition)?;
+    let blocks = erofs_blocks(&mut file)?;
+    let mut bytes = [0; SUPERBLOCK_LENGTH];
+    file.read_at(blocks * BLOCK as u64, &mut bytes)?;
+    let superblock = Superblock::from_bytes(&bytes)?;
+    // The root hash vouches for the blocks; what lies behind them must not change how many are looked at.
+    if superblock.data_blocks != blocks {
+        return Err("the hash tree is for another file system".into());
+    }
+    let place = partition.display();
+    let mut parameters = format!(
+        "1 {place} {place} {BLOCK} {BLOCK} {blocks} {} sha256 {} {}",
+        blocks + 1,
+        hex::encode(line.root),
+        hex::encode(superblock.salt)
+    );
+    if device.is_trial {
+        // A slot that is damaged must not pass: the firmware goes back to the good one.
+        parameters.push_str(" 1 panic_on_corruption");
+    }
+    let mapped =
+        kernel::map_read_only("root", "verity", blocks * (BLOCK as u64 / 512), &parameters)?;
+    fs_err::create_dir_all(target)?;
+    mount_call(
+        Some(&mapped),
+        target,
+        Some("erofs"),
+        MsFlags::MS_RDONLY | MsFlags::MS_NOATIME,
+        None::<&str>,
+    )
+    .map_err(|error| {
+        format!(
+            "cannot mount the root file system of slot {}: {error}",
+            device.slot
+        )
+    })?;
+    Ok(())
+}
+
+/// Returns the length of the file system in blocks.
+fn erofs_blocks(file: &mut File) -> Result<u64, Failure> {
+    let mut bytes = [0; 128];
+    file.read_at(EROFS_SUPERBLOCK, &mut bytes)?;
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    if word(0) != EROFS_MAGIC || bytes[12] != 12 {
+        return Err("the slot has no EROFS with blocks of 4096 bytes".into());
+    }
+    Ok(u64::from(word(36)))
+}
