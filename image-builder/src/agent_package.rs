@@ -23,6 +23,16 @@ const TRIPLE: &str = "aarch64-unknown-linux-gnu";
 /// Folders and files of the workspace that decide the agent's bytes.
 const SOURCES: &[&str] = &["agent", "formats", "Cargo.toml", "Cargo.lock"];
 
+/// The programs: place in the tree, crate, options of the compiler. What the kernel starts finds no libraries yet.
+const PROGRAMS: &[(&str, &str, &[&str])] = &[
+    ("usr/bin/bakelite-agent", "bakelite-agent", &[]),
+    (
+        crate::initramfs::INIT,
+        "bakelite-init",
+        &["-Ctarget-feature=+crt-static"],
+    ),
+];
+
 /// The agent could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -57,7 +67,7 @@ pub enum AgentError {
 
 /// Returns everything that decides the agent's package.
 pub fn inputs(project: &Path, lock: &Lock, rust: Option<&RustTools>) -> Result<Inputs, AgentError> {
-    let mut inputs = Inputs::new("agent 6");
+    let mut inputs = Inputs::new("agent 7");
     inputs.add("the compiler", &rust.ok_or(AgentError::NoRust)?.version);
     for package in lock.toolchain.iter().chain(&lock.sysroot) {
         inputs.add(
@@ -123,16 +133,20 @@ pub fn build(
     if !fetched.is_known {
         fetched.fetch(rust, project)?;
     }
-    let mut compiled = compile(host, project, lock, trees, &target, sink)?;
-    if compiled.is_err() && fetched.is_known {
-        // Somebody may have tidied cargo's folder since.
-        fetched.fetch(rust, project)?;
-        compiled = compile(host, project, lock, trees, &target, sink)?;
+    let mut binaries = BTreeMap::new();
+    for (place, name, options) in PROGRAMS {
+        let mut compiled = compile(host, project, lock, trees, &target, (name, options), sink)?;
+        if compiled.is_err() && fetched.is_known {
+            // Somebody may have tidied cargo's folder since.
+            fetched.fetch(rust, project)?;
+            compiled = compile(host, project, lock, trees, &target, (name, options), sink)?;
+        }
+        compiled.map_err(|output| AgentError::Compile { output })?;
+        let binary = target.join(TRIPLE).join("device").join(name);
+        let bytes = fs_err::read(binary).map_err(AgentError::Io)?;
+        binaries.insert((*place).to_owned(), (bytes, 0o755));
     }
-    compiled.map_err(|output| AgentError::Compile { output })?;
-    let binary =
-        fs_err::read(target.join(TRIPLE).join("device/bakelite-agent")).map_err(AgentError::Io)?;
-    let deb = pack(project, lock, &binary).map_err(AgentError::Io)?;
+    let deb = pack(project, lock, binaries).map_err(AgentError::Io)?;
     fs_err::write(folder.join("bakelite-agent.deb"), deb).map_err(AgentError::Io)
 }
 
@@ -143,6 +157,7 @@ fn compile(
     lock: &Lock,
     trees: &Trees,
     target: &Path,
+    (program, options): (&str, &[&str]),
     sink: Sink<'_>,
 ) -> Result<Result<(), String>, AgentError> {
     let rust = host.rust.as_ref().ok_or(AgentError::NoRust)?;
@@ -167,18 +182,23 @@ fn compile(
         },
         command: [
             "/rust/bin/cargo",
-            "build",
+            "rustc",
             "--offline",
             "--locked",
             "--profile",
             "device",
             "--package",
-            "bakelite-agent",
+            program,
+            "--bin",
+            program,
             "--target",
             TRIPLE,
+            "--",
         ]
-        .map(str::to_owned)
-        .into(),
+        .iter()
+        .chain(options)
+        .map(|word| (*word).to_owned())
+        .collect(),
         environment: environment(rust, lock.timestamp),
         folder: "/src".into(),
         log: Some("/target/build.log".into()),
@@ -279,14 +299,13 @@ impl Fetched {
     }
 }
 
-/// Packs the binary with the files of `agent/package/` as a Debian package (deb(5)).
-fn pack(project: &Path, lock: &Lock, binary: &[u8]) -> io::Result<Vec<u8>> {
+/// Packs the programs with the files of `agent/package/` as a Debian package (deb(5)).
+fn pack(
+    project: &Path,
+    lock: &Lock,
+    mut files: BTreeMap<String, (Vec<u8>, u32)>,
+) -> io::Result<Vec<u8>> {
     let package = project.join("agent/package");
-    let mut files = BTreeMap::new();
-    files.insert(
-        "usr/bin/bakelite-agent".to_owned(),
-        (binary.to_vec(), 0o755),
-    );
     let root = package.join("files");
     let mut pending = vec![root.clone()];
     while let Some(folder) = pending.pop() {

@@ -32,6 +32,7 @@ pub const TOOLS: &[&str] = &[
     "dosfstools",
     "dpkg",
     "e2fsprogs",
+    "erofs-utils",
     "findutils",
     "gawk",
     "grep",

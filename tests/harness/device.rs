@@ -309,6 +309,7 @@ fn start(ports: Ports, disk: &Path) -> Child {
     let image = outputs("kvm-probe").join("kvm-probe-0.1.0.img.zst");
     let mut arguments = vec![
         "boot".to_owned(),
+        "--end-at-restart".into(),
         image.display().to_string(),
         "--disk".into(),
         disk.display().to_string(),

@@ -159,6 +159,9 @@ pub(crate) struct BootArguments {
     /// Seconds to wait
     #[arg(long, default_value_t = 300)]
     pub(crate) timeout: u64,
+    /// End when the machine restarts itself, instead of starting it again as its firmware would
+    #[arg(long)]
+    pub(crate) end_at_restart: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

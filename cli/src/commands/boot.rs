@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use image_builder::boot::{self, BootError, Machine};
+use image_builder::boot::{self, BootError, Machine, Session};
 use image_builder::disk;
 use image_builder::lock::Lock;
 use image_builder::pipeline::BuildError;
@@ -44,25 +44,27 @@ pub(super) fn run(arguments: &Arguments, command: &BootArguments, ui: &mut Ui) -
         memory_mib: command.memory,
         board: command.board.clone(),
         arguments: String::new(),
+        restarts: !command.end_at_restart,
     };
+    let console = machine.console.clone();
     let started = Instant::now();
     let mut sink = |event| ui.event(&event);
-    let mut running = boot::start(&host, &lock, &machine, &mut sink)?;
+    let mut session = Session::start(&host, &lock, machine, &mut sink)?;
     let limit = Duration::from_secs(command.timeout);
     match command.until {
         Some(Until::Healthy) => {
-            let took = boot::wait_until_healthy(&machine, &mut running, limit, &mut sink)?;
+            let took = boot::wait_until_healthy(&mut session, limit, &mut sink)?;
             let text = format!(
                 "healthy after {:.1} s\n  console {}",
                 took.as_secs_f64(),
-                machine.console.display()
+                console.display()
             );
-            ui.answer(&text, &serde_json::json!({ "healthy": true, "seconds": took.as_secs_f64(), "console": machine.console }));
+            ui.answer(&text, &serde_json::json!({ "healthy": true, "seconds": took.as_secs_f64(), "console": console }));
         }
         Some(Until::Off) => {
-            while running.is_running() {
+            while session.is_on()? {
                 if started.elapsed() > limit {
-                    let console = boot::tail(&machine.console);
+                    let console = boot::tail(&console);
                     return Err(BootError::TimedOut {
                         seconds: limit.as_secs(),
                         console,
@@ -74,23 +76,23 @@ pub(super) fn run(arguments: &Arguments, command: &BootArguments, ui: &mut Ui) -
             let text = format!(
                 "off after {:.1} s\n  console {}",
                 started.elapsed().as_secs_f64(),
-                machine.console.display()
+                console.display()
             );
             ui.answer(
                 &text,
-                &serde_json::json!({ "off": true, "console": machine.console }),
+                &serde_json::json!({ "off": true, "console": console }),
             );
         }
         None => {
             ui.status(&format!(
                 "https://127.0.0.1:{} leads to the agent; the console goes to {}",
-                machine.https_port,
-                machine.console.display()
+                session.machine().https_port,
+                console.display()
             ));
             ui.status("Ctrl-C switches the machine off");
-            running
-                .wait(&mut |event| ui.event(&event))
-                .map_err(BootError::Sandbox)?;
+            while session.is_on()? {
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -9,8 +9,11 @@ mod check;
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use boot_partition::autoboot::{self, Autoboot};
+use boot_partition::logical;
+
 use crate::partitions::fat;
-use crate::partitions::mbr::{Mbr, MbrError, SECTOR};
+use crate::partitions::mbr::{Mbr, MbrError, Partition, SECTOR};
 
 pub use check::{Board, BootPlan, check, plan};
 pub use config::Config;
@@ -27,6 +30,14 @@ pub enum FirmwareError {
     /// No partition that the ROM would try.
     #[error("no partition has a FAT type that boot ROMs take (0x06, 0x0b, 0x0c, 0x0e)")]
     NoBootPartition,
+    /// `autoboot.txt` names a partition that is none to boot from.
+    #[error(
+        "autoboot.txt chooses partition {number}, and there is no FAT partition with this number"
+    )]
+    NoChosenPartition {
+        /// The number.
+        number: u32,
+    },
     /// The FAT file system is damaged.
     #[error("the boot partition cannot be read")]
     Fat(#[source] io::Error),
@@ -37,42 +48,85 @@ pub enum FirmwareError {
 pub struct BootPartition {
     /// The partition table.
     pub table: Mbr,
-    /// Number of the boot partition, counted from 1.
-    pub number: usize,
-    files: std::collections::BTreeMap<String, Vec<u8>>,
+    /// All partitions by the numbers that Linux gives them.
+    pub partitions: Vec<(u32, Partition)>,
+    /// Number of the partition that is booted from, counted from 1.
+    pub number: u32,
+    /// What `autoboot.txt` of the first partition says, if there is one.
+    pub autoboot: Option<Autoboot>,
+    files: Files,
+    /// Files of the partition that the boot ROM looks at, where that is another one.
+    first: Option<Files>,
+}
+
+type Files = std::collections::BTreeMap<String, Vec<u8>>;
+
+fn is_fat(kind: u8) -> bool {
+    matches!(kind, 0x06 | 0x0b | 0x0c | 0x0e)
+}
+
+/// Reads a FAT file system; names in lower case.
+fn files<R: Read + Seek>(image: &mut R, partition: Partition) -> Result<Files, FirmwareError> {
+    let (offset, length) = (
+        u64::from(partition.first) * SECTOR,
+        u64::from(partition.sectors) * SECTOR,
+    );
+    let files = fat::read(image, offset, length).map_err(FirmwareError::Fat)?;
+    let lower = |(name, bytes): (String, Vec<u8>)| (name.to_ascii_lowercase(), bytes);
+    Ok(files.into_iter().map(lower).collect())
 }
 
 impl BootPartition {
-    /// Reads the boot partition that a boot ROM would choose: the first with a FAT type.
+    /// Reads the boot partition that the firmware would choose: the first with a FAT type, or that which `autoboot.txt` there
+    /// names.
     pub fn read<R: Read + Seek>(image: &mut R) -> Result<Self, FirmwareError> {
+        Self::read_after(image, false)
+    }
+
+    /// The same for a start after `tryboot`, or another one.
+    pub fn read_after<R: Read + Seek>(
+        image: &mut R,
+        is_tryboot: bool,
+    ) -> Result<Self, FirmwareError> {
         let mut sector = [0; 512];
         image
             .seek(SeekFrom::Start(0))
             .and_then(|_| image.read_exact(&mut sector))
             .map_err(FirmwareError::Read)?;
         let table = Mbr::from_sector(&sector).map_err(FirmwareError::Table)?;
-        let is_fat = |kind| matches!(kind, 0x06 | 0x0b | 0x0c | 0x0e);
-        let index = table
-            .partitions
+        let partitions = logical::numbered(image).map_err(FirmwareError::Read)?;
+        let first = partitions
             .iter()
-            .position(|p| is_fat(p.kind))
-            .ok_or(FirmwareError::NoBootPartition)?;
-        let partition = table.partitions[index];
-        let files = fat::read(
-            image,
-            u64::from(partition.first) * SECTOR,
-            u64::from(partition.sectors) * SECTOR,
-        )
-        .map_err(FirmwareError::Fat)?;
-        let files = files
-            .into_iter()
-            .map(|(name, bytes)| (name.to_ascii_lowercase(), bytes))
-            .collect();
+            .find(|(_, partition)| is_fat(partition.kind));
+        let (number, partition) = *first.ok_or(FirmwareError::NoBootPartition)?;
+        let read = files(image, partition)?;
+        let autoboot = read.get(autoboot::FILE).map(|bytes| Autoboot::read(bytes));
+        let chosen = autoboot.and_then(|autoboot| autoboot.chosen(is_tryboot));
+        let (number, files, first) = match chosen.filter(|chosen| *chosen != number) {
+            None => (number, read, None),
+            Some(chosen) => {
+                let found = partitions
+                    .iter()
+                    .find(|(number, p)| *number == chosen && is_fat(p.kind));
+                let (_, partition) =
+                    *found.ok_or(FirmwareError::NoChosenPartition { number: chosen })?;
+                (chosen, files(image, partition)?, Some(read))
+            }
+        };
         Ok(Self {
             table,
-            number: index + 1,
+            partitions,
+            number,
+            autoboot,
             files,
+            first,
         })
+    }
+
+    /// Returns a file of the partition that the boot ROM looks at.
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        let first = self.first.as_ref().unwrap_or(&self.files);
+        first.get(&name.to_ascii_lowercase()).map(Vec::as_slice)
     }
 
     /// Returns a file by its name, as FAT compares: upper and lower case are the same.

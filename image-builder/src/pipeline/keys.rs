@@ -5,6 +5,7 @@ use content_digest::{DigestBuilder, Sha256Digest};
 use super::BuildError;
 use super::inputs::Inputs;
 use crate::lock::{Lock, LockedPackage};
+use crate::recipe::written::Layout;
 use crate::recipe::{File, Overlay, Recipe};
 use crate::worker::base::Emulation;
 use crate::{Host, agent_package};
@@ -19,7 +20,7 @@ pub struct Keys {
     tools_inputs: Inputs,
     base_inputs: Inputs,
     agent_inputs: Option<Inputs>,
-    initramfs_inputs: Inputs,
+    initramfs_inputs: Option<Inputs>,
     image_inputs: Inputs,
     outputs_inputs: Inputs,
     /// Tools tree.
@@ -28,8 +29,8 @@ pub struct Keys {
     pub base: Sha256Digest,
     /// Agent package, if it goes in.
     pub agent: Option<Sha256Digest>,
-    /// Initramfs.
-    pub initramfs: Sha256Digest,
+    /// Initramfs by the distribution's tools; with layout `ab` the image has one of its own.
+    pub initramfs: Option<Sha256Digest>,
     /// Outputs.
     pub outputs: Sha256Digest,
 }
@@ -51,8 +52,12 @@ impl Keys {
             base.add("emulation", [u8::from(emulation == Emulation::Strict)]);
         }
         let agent = agent_inputs(recipe, host, lock)?;
-        let initramfs = initramfs_inputs(recipe, &base)?;
-        let image = image_inputs(recipe, &tools, agent.as_ref(), &initramfs)?;
+        let initramfs = match recipe.layout {
+            Layout::Single => Some(initramfs_inputs(recipe, &base)?),
+            Layout::Ab => None,
+        };
+        let below = initramfs.as_ref().unwrap_or(&base);
+        let image = image_inputs(recipe, &tools, agent.as_ref(), below)?;
         let mut outputs = Inputs::new("outputs 4");
         outputs.add("the image", image.key().as_bytes());
         outputs.add("the lock", lock.to_text());
@@ -68,7 +73,7 @@ impl Keys {
             tools,
             base: base.key(),
             agent: agent.as_ref().map(Inputs::key),
-            initramfs: initramfs.key(),
+            initramfs: initramfs.as_ref().map(Inputs::key),
             outputs: outputs.key(),
             tools_inputs,
             base_inputs: base,
@@ -82,11 +87,15 @@ impl Keys {
     /// Returns what goes into every step, in the order of the steps.
     pub(super) fn steps(&self) -> impl Iterator<Item = (&'static str, &Inputs)> {
         let agent = self.agent_inputs.as_ref().map(|inputs| ("agent", inputs));
+        let initramfs = self
+            .initramfs_inputs
+            .as_ref()
+            .map(|inputs| ("initramfs", inputs));
         [("tools", &self.tools_inputs), ("base", &self.base_inputs)]
             .into_iter()
             .chain(agent)
+            .chain(initramfs)
             .chain([
-                ("initramfs", &self.initramfs_inputs),
                 ("image", &self.image_inputs),
                 ("outputs", &self.outputs_inputs),
             ])
@@ -151,19 +160,26 @@ fn image_inputs(
     recipe: &Recipe,
     tools: &Sha256Digest,
     agent: Option<&Inputs>,
-    initramfs: &Inputs,
+    below: &Inputs,
 ) -> Result<Inputs, BuildError> {
-    let mut inputs = Inputs::new("image 6");
+    let mut inputs = Inputs::new("image 7");
     inputs.add("the tools", tools.as_bytes());
     if let Some(agent) = agent {
         inputs.add("the agent", agent.key().as_bytes());
     }
     inputs.add("the form of settings", device_settings::example());
-    inputs.add("the initramfs", initramfs.key().as_bytes());
+    inputs.add("the base and the initramfs", below.key().as_bytes());
+    inputs.add(
+        "the initramfs modules",
+        recipe.boot().initramfs_modules.join(" "),
+    );
     inputs.add("the recipe's name", &recipe.name);
     inputs.add("the recipe's version", &recipe.version);
     inputs.add("the recipe's boot-mib", recipe.boot_mib.to_le_bytes());
     inputs.add("the recipe's free-mib", recipe.free_mib.to_le_bytes());
+    inputs.add("the recipe's root-mib", recipe.root_mib.to_le_bytes());
+    inputs.add("the recipe's layout", format!("{:?}", recipe.layout));
+    inputs.add("what is kept", recipe.kept());
     for overlay in &recipe.overlays {
         let Overlay {
             name,

@@ -6,6 +6,7 @@ use super::stages::bind;
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
 use crate::overlay::{Contents, Layer, LayerFile};
+use crate::recipe::written::Layout;
 use crate::recipe::{Overlay, Recipe};
 use crate::sandbox::Bind;
 
@@ -83,13 +84,10 @@ fn generated(recipe: &Recipe, lock: &Lock, whole: bool) -> Layer {
                 recipe.name
             ),
         ));
-        files.push(text(
-            "/etc/fstab",
-            "# Labels, not devices: the same image boots from a card, USB or eMMC.\n\
-             LABEL=rootfs  /               ext4  defaults,noatime                        0 1\n\
-             LABEL=bootfs  /boot/firmware  vfat  defaults,noatime,umask=0077,nofail       0 2\n"
-                .into(),
-        ));
+        files.push(text("/etc/fstab", mounts(recipe.layout).into()));
+        if recipe.layout == Layout::Ab {
+            files.push(text("/usr/lib/bakelite/kept", recipe.kept()));
+        }
         files.push(text(
             "/etc/apt/sources.list.d/bakelite.sources",
             apt_sources(recipe),
@@ -109,6 +107,20 @@ fn generated(recipe: &Recipe, lock: &Lock, whole: bool) -> Layer {
         enable: vec![],
         disable: vec![],
         mask: vec![],
+    }
+}
+
+/// Returns what is mounted. With two slots, it is the initramfs that knows which one runs.
+const fn mounts(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Single => {
+            "# Labels, not devices: the same image boots from a card, USB or eMMC.\n\
+             LABEL=rootfs  /               ext4  defaults,noatime                        0 1\n\
+             LABEL=bootfs  /boot/firmware  vfat  defaults,noatime,umask=0077,nofail       0 2\n"
+        }
+        Layout::Ab => {
+            "# All is mounted before this is read: /usr/lib/bakelite/kept says what is kept.\n"
+        }
     }
 }
 

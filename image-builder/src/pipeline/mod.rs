@@ -156,7 +156,7 @@ pub fn build(
     let base = stages.base(&tools, sink)?;
     let agent = stages.agent(sink)?;
     let initramfs = stages.initramfs(&tools, &base, sink)?;
-    let image = stages.image(&tools, &base, agent.as_deref(), &initramfs, sink)?;
+    let image = stages.image(&tools, &base, agent.as_deref(), initramfs.as_deref(), sink)?;
     event::step(sink, "check boot", |_| {
         publish::check_boot(recipe, &image.file)
     })?;

@@ -57,7 +57,7 @@ impl Plan {
             "tools" => tree(&keys.tools),
             "base" => tree(&keys.base),
             "agent" => keys.agent.is_some_and(|key| result(&key)),
-            "initramfs" => result(&keys.initramfs),
+            "initramfs" => keys.initramfs.as_ref().is_none_or(result),
             _ => up_to_date,
         };
         let steps = keys.steps().map(|(step, inputs)| {

@@ -13,6 +13,7 @@ use crate::event::{self, Sink};
 use crate::lock::{Lock, LockedPackage, TARGET};
 use crate::partitions::layout::{Identities, MIB};
 use crate::recipe::Recipe;
+use crate::recipe::written::Layout;
 use crate::sandbox::{self, Bind, Confinement, Network, Root};
 use crate::store::Store;
 use crate::worker::base::{self, Emulation};
@@ -239,18 +240,20 @@ impl<'a> Stages<'a> {
         })
     }
 
-    /// Returns the initramfs file.
+    /// Returns the initramfs file, unless the image has one of its own.
     pub(super) fn initramfs(
         &self,
         tools: &Path,
         base: &Path,
         sink: Sink<'_>,
-    ) -> Result<PathBuf, BuildError> {
-        let key = &self.keys.initramfs;
+    ) -> Result<Option<PathBuf>, BuildError> {
+        let Some(key) = &self.keys.initramfs else {
+            return Ok(None);
+        };
         if let Some(folder) = self.store.result(key) {
             event::cached(sink, "initramfs");
             self.store.note_use(&folder);
-            return Ok(folder.join("initrd.img"));
+            return Ok(Some(folder.join("initrd.img")));
         }
         event::step(sink, "initramfs", |sink| {
             let layer = self.store.partial("initramfs-layer");
@@ -272,7 +275,7 @@ impl<'a> Stages<'a> {
                     work(self.host, step, &Task::Initramfs(task), sink).map(|_| ())
                 });
             remove(self.host, vec![layer])?;
-            Ok(folder?.join("initrd.img"))
+            Ok(Some(folder?.join("initrd.img")))
         })
     }
 
@@ -282,7 +285,7 @@ impl<'a> Stages<'a> {
         tools: &Path,
         base: &Path,
         agent: Option<&Path>,
-        initramfs: &Path,
+        initramfs: Option<&Path>,
         sink: Sink<'_>,
     ) -> Result<RawImage, BuildError> {
         let layer = self.store.partial("finish-layer");
@@ -302,14 +305,15 @@ impl<'a> Stages<'a> {
                 },
                 tree,
                 image: Path::new(finish::OUT).join("disk.img"),
-                boot_size: u64::from(self.recipe.boot_mib) * MIB,
-                free: u64::from(self.recipe.free_mib) * MIB,
-                identities: Identities::of(&self.recipe.name, &self.recipe.version),
+                form: self.form(),
+                identities: self.identities(),
                 timestamp: self.lock.timestamp,
                 config: boot.config,
                 kernel_arguments: boot.kernel_arguments,
                 takes_settings: self.recipe.agent,
                 device_trees: boot.device_trees,
+                initramfs_modules: boot.initramfs_modules,
+                threads: self.host.threads,
             };
             let answer = event::step(sink, "image", |sink| {
                 work(self.host, "writing the image", &Task::Image(task), sink)
@@ -324,18 +328,50 @@ impl<'a> Stages<'a> {
         made
     }
 
+    /// Folders that something is mounted on, in a root that cannot be written.
+    fn mount_points(&self) -> Vec<PathBuf> {
+        let overlays = self.recipe.overlays.iter();
+        let kept = overlays.flat_map(|overlay| &overlay.keep.shared);
+        let own = ["/data", "/boot/firmware"].into_iter().map(PathBuf::from);
+        own.chain(kept.map(PathBuf::from)).collect()
+    }
+
+    fn form(&self) -> image::Form {
+        let boot = u64::from(self.recipe.boot_mib) * MIB;
+        match self.recipe.layout {
+            Layout::Single => image::Form::Single {
+                boot,
+                free: u64::from(self.recipe.free_mib) * MIB,
+            },
+            Layout::Ab => image::Form::Ab {
+                boot,
+                root: u64::from(self.recipe.root_mib) * MIB,
+            },
+        }
+    }
+
+    /// Devices with two slots keep their ids when they are updated.
+    fn identities(&self) -> Identities {
+        match self.recipe.layout {
+            Layout::Single => Identities::of(&self.recipe.name, &self.recipe.version),
+            Layout::Ab => Identities::of(&self.recipe.name, "every version"),
+        }
+    }
+
     /// Puts agent, overlays and initramfs on top of the base. Returns the kernel's version.
     fn finish(
         &self,
         tree: Root,
         tools: &Path,
         agent: Option<&Path>,
-        initramfs: &Path,
+        initramfs: Option<&Path>,
         sink: Sink<'_>,
     ) -> Result<String, BuildError> {
         let folder_of = |file: &Path| file.parent().unwrap_or(file).to_owned();
         let (layers, mut binds) = layers(self.recipe, &self.lock, |_| true);
-        binds.push(bind(&folder_of(initramfs), ".bakelite/out", false));
+        if let Some(initramfs) = initramfs {
+            binds.push(bind(&folder_of(initramfs), ".bakelite/out", false));
+        }
         let mut package = None;
         if let Some(agent) = agent {
             binds.push(bind(&folder_of(agent), ".bakelite/vault", false));
@@ -354,7 +390,11 @@ impl<'a> Stages<'a> {
             timestamp: self.lock.timestamp,
             emulation: self.emulation,
             foreign: self.is_foreign(),
-            initramfs: Path::new(finish::OUT).join("initrd.img"),
+            initramfs: initramfs.map(|_| Path::new(finish::OUT).join("initrd.img")),
+            folders: match self.recipe.layout {
+                Layout::Single => Vec::new(),
+                Layout::Ab => self.mount_points(),
+            },
         };
         let answer = work(
             self.host,

@@ -38,6 +38,8 @@ pub struct Recipe {
     pub boot_mib: u32,
     /// Free room in the root partition in MiB.
     pub free_mib: u32,
+    /// Size of a root slot in MiB.
+    pub root_mib: u32,
     /// Mirrors by archive.
     pub mirrors: BTreeMap<String, String>,
 }
@@ -59,6 +61,17 @@ pub struct Overlay {
     pub users: Vec<User>,
     /// Boot settings.
     pub boot: BootSettings,
+    /// What outlives a restart.
+    pub keep: Keep,
+}
+
+/// What of a device outlives a restart. Paths of folders end with `/`.
+#[derive(Debug, Clone, Default)]
+pub struct Keep {
+    /// Settings, a copy for each version on trial.
+    pub settings: Vec<String>,
+    /// What all versions share.
+    pub shared: Vec<String>,
 }
 
 /// A package source.
@@ -157,6 +170,24 @@ impl Recipe {
                 .extend(overlay.boot.device_trees.iter().cloned());
         }
         all
+    }
+
+    /// Returns what outlives a restart, as the device's list of it.
+    pub fn kept(&self) -> String {
+        let lines = self.overlays.iter().flat_map(|overlay| {
+            let settings = overlay
+                .keep
+                .settings
+                .iter()
+                .map(|path| format!("settings {path}\n"));
+            let shared = overlay
+                .keep
+                .shared
+                .iter()
+                .map(|path| format!("shared {path}\n"));
+            settings.chain(shared)
+        });
+        lines.collect()
     }
 
     /// Returns the digest of what decides which packages are locked.

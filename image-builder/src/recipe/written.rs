@@ -54,14 +54,17 @@ pub struct RecipeToml {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ImageToml {
-    /// `single`: a boot and a root partition; the root grows at first boot.
+    /// `single`: a boot and a root partition; the root grows at first boot. `ab`: two slots, of which one can be
+    /// replaced while the other runs, and a data partition that grows.
     pub layout: Layout,
     /// `zstd` (quick) or `xz` (small).
     pub compression: Compression,
     /// Size of the boot partition in MiB.
     pub boot_mib: u32,
-    /// Room left free in the root partition, in MiB, before it grows.
+    /// Room left free in the root partition, in MiB, before it grows: layout `single`.
     pub free_mib: u32,
+    /// Size of each root slot in MiB: layout `ab`. It stays as it is for as long as devices are updated.
+    pub root_mib: u32,
 }
 
 impl Default for ImageToml {
@@ -71,6 +74,7 @@ impl Default for ImageToml {
             compression: Compression::Zstd,
             boot_mib: 256,
             free_mib: 64,
+            root_mib: 768,
         }
     }
 }
@@ -81,6 +85,8 @@ impl Default for ImageToml {
 pub enum Layout {
     /// One boot and one root partition.
     Single,
+    /// Two of each, one for the version that runs and one for the next, and a partition for data.
+    Ab,
 }
 
 /// How the image is compressed.
@@ -127,6 +133,9 @@ pub struct OverlayToml {
     /// Firmware and kernel settings.
     #[serde(default)]
     pub boot: BootToml,
+    /// What of the device outlives a restart: layout `ab`.
+    #[serde(default)]
+    pub keep: KeepToml,
 }
 
 /// What an overlay stands for.
@@ -218,6 +227,16 @@ pub struct UserToml {
     /// Lines for `authorized_keys`.
     #[serde(default)]
     pub ssh_keys: Vec<String>,
+}
+
+/// `[keep]`: absolute paths; those of folders end with `/`. What is not named is as the image has it at each start.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct KeepToml {
+    /// Settings: each version on trial has a copy of its own, so that going back finds them untouched.
+    pub settings: Vec<String>,
+    /// Folders that all versions share: logs, large files.
+    pub shared: Vec<String>,
 }
 
 /// `[boot]`

@@ -96,8 +96,10 @@ pub struct Finish {
     pub emulation: Emulation,
     /// Whether the target's programs must be emulated at all.
     pub foreign: bool,
-    /// File with the initramfs, in [`OUT`].
-    pub initramfs: PathBuf,
+    /// File with the initramfs, in [`OUT`], if it goes into the tree.
+    pub initramfs: Option<PathBuf>,
+    /// Folders that must be there.
+    pub folders: Vec<PathBuf>,
 }
 
 impl Finish {
@@ -119,10 +121,15 @@ impl Finish {
         }
         let version = base::kernel_version()
             .ok_or("the image has no kernel: no folder below /lib/modules")?;
-        let target = Path::new("/boot").join(format!("initrd.img-{version}"));
-        drop(fs_err::remove_file(&target));
-        fs_err::copy(&self.initramfs, &target)?;
-        fs_err::set_permissions(&target, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        if let Some(initramfs) = &self.initramfs {
+            let target = Path::new("/boot").join(format!("initrd.img-{version}"));
+            drop(fs_err::remove_file(&target));
+            fs_err::copy(initramfs, &target)?;
+            fs_err::set_permissions(&target, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        }
+        for folder in &self.folders {
+            fs_err::create_dir_all(folder)?;
+        }
         natives.hide()?;
         overlay::clean()?;
         sandbox::umount_all()?;

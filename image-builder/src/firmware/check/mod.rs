@@ -1,5 +1,7 @@
 //! What each board would load from a boot partition, and every reason why it would not start.
 
+use boot_partition::autoboot;
+
 use super::{BootPartition, Config};
 
 /// A board, as the firmware tells them apart.
@@ -8,6 +10,8 @@ pub struct Board {
     /// Name in overlays, such as `pi4`.
     pub name: &'static str,
     filters: &'static [&'static str],
+    /// Whether its ROM reads `bootcode.bin` from the first partition. That of others is in an EEPROM.
+    reads_first_stage: bool,
     /// Second-stage firmware read from the card. The Pi 5's is in its EEPROM.
     firmware: &'static [&'static str],
     device_tree: &'static str,
@@ -15,12 +19,14 @@ pub struct Board {
     kernel: &'static str,
 }
 
-const OLD: &[&str] = &["bootcode.bin", "start.elf", "fixup.dat"];
+const FIRST_STAGE: &str = "bootcode.bin";
+const OLD: &[&str] = &["start.elf", "fixup.dat"];
 const NEW: &[&str] = &["start4.elf", "fixup4.dat"];
 const BOARDS: &[Board] = &[
     Board {
         name: "pi3",
         filters: &["pi3"],
+        reads_first_stage: true,
         firmware: OLD,
         device_tree: "bcm2837-rpi-3-b.dtb",
         kernel: "kernel8.img",
@@ -28,6 +34,7 @@ const BOARDS: &[Board] = &[
     Board {
         name: "pi3-plus",
         filters: &["pi3", "pi3+"],
+        reads_first_stage: true,
         firmware: OLD,
         device_tree: "bcm2837-rpi-3-b-plus.dtb",
         kernel: "kernel8.img",
@@ -35,6 +42,7 @@ const BOARDS: &[Board] = &[
     Board {
         name: "zero2w",
         filters: &["pi02"],
+        reads_first_stage: true,
         firmware: OLD,
         device_tree: "bcm2837-rpi-zero-2-w.dtb",
         kernel: "kernel8.img",
@@ -42,6 +50,7 @@ const BOARDS: &[Board] = &[
     Board {
         name: "pi4",
         filters: &["pi4"],
+        reads_first_stage: false,
         firmware: NEW,
         device_tree: "bcm2711-rpi-4-b.dtb",
         kernel: "kernel8.img",
@@ -49,6 +58,7 @@ const BOARDS: &[Board] = &[
     Board {
         name: "pi400",
         filters: &["pi4", "pi400"],
+        reads_first_stage: false,
         firmware: NEW,
         device_tree: "bcm2711-rpi-400.dtb",
         kernel: "kernel8.img",
@@ -56,6 +66,7 @@ const BOARDS: &[Board] = &[
     Board {
         name: "cm4",
         filters: &["pi4", "cm4"],
+        reads_first_stage: false,
         firmware: NEW,
         device_tree: "bcm2711-rpi-cm4-io.dtb",
         kernel: "kernel8.img",
@@ -63,6 +74,7 @@ const BOARDS: &[Board] = &[
     Board {
         name: "pi5",
         filters: &["pi5"],
+        reads_first_stage: false,
         firmware: &[],
         device_tree: "bcm2712-rpi-5-b.dtb",
         kernel: "kernel_2712.img",
@@ -105,6 +117,7 @@ pub fn plan(boot: &BootPartition, board: Board) -> Result<BootPlan, Vec<String>>
     for name in board.firmware {
         need(name, "the firmware file");
     }
+    let is_there = |name: &str| boot.first(name).is_some_and(|bytes| !bytes.is_empty());
     let text = String::from_utf8_lossy(boot.file("config.txt").unwrap_or_default()).into_owned();
     need("config.txt", "the configuration");
     let config = Config::parse(&text, board.filters);
@@ -155,6 +168,23 @@ pub fn plan(boot: &BootPartition, board: Board) -> Result<BootPlan, Vec<String>>
     {
         problems.push(format!("{}: {kernel} is no arm64 kernel image", board.name));
     }
+    if board.reads_first_stage && !is_there(FIRST_STAGE) {
+        problems.push(format!(
+            "{}: {FIRST_STAGE} is missing or empty on the first partition",
+            board.name
+        ));
+    }
+    if let Some(bytes) = boot.first(autoboot::FILE)
+        && bytes.len() > autoboot::LONGEST
+    {
+        problems.push(format!(
+            "{}: {} has {} bytes, and the firmware reads {}",
+            board.name,
+            autoboot::FILE,
+            bytes.len(),
+            autoboot::LONGEST
+        ));
+    }
     problems.extend(
         check_root(boot, &command_line).map(|problem| format!("{}: {problem}", board.name)),
     );
@@ -191,6 +221,9 @@ fn is_kernel(bytes: &[u8]) -> bool {
 }
 
 fn check_root(boot: &BootPartition, command_line: &str) -> Option<String> {
+    if boot.autoboot.is_some() {
+        return check_slots(boot, command_line);
+    }
     let Some(root) = command_line
         .split(' ')
         .find_map(|word| word.strip_prefix("root="))
@@ -212,6 +245,42 @@ fn check_root(boot: &BootPartition, command_line: &str) -> Option<String> {
             "root={root} names no partition of this disk (its ids begin with {expected})"
         )),
     }
+}
+
+/// With two slots it is the initramfs that finds the root: by the disk's signature, and the hash of its contents.
+fn check_slots(boot: &BootPartition, command_line: &str) -> Option<String> {
+    let value = |key: &str| {
+        command_line
+            .split(' ')
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    };
+    let signature = format!("{:08x}", boot.table.signature);
+    if value("bakelite.disk") != Some(&signature) {
+        return Some(format!(
+            "the command line does not say bakelite.disk={signature}, the signature of this disk"
+        ));
+    }
+    if value("bakelite.root").is_none_or(|hash| hash.len() != 64) {
+        return Some("the command line has no bakelite.root= with a root hash".into());
+    }
+    let numbers: Vec<u32> = boot.partitions.iter().map(|(number, _)| *number).collect();
+    if numbers != [1, 2, 3, 5, 6, 7] {
+        return Some(format!(
+            "two slots need the partitions 1, 2, 3, 5, 6 and 7, and there are {numbers:?}"
+        ));
+    }
+    let starts: Vec<u32> = boot
+        .partitions
+        .iter()
+        .map(|(_, partition)| partition.first)
+        .collect();
+    // Firmware loops for ever over tables that are not in the order of the disk (rpi-eeprom, issues 705 and 818).
+    if !starts.is_sorted() {
+        return Some("the partitions do not lie in the order of their numbers".into());
+    }
+    let end = |index: usize| boot.partitions[index].1.first + boot.partitions[index].1.sectors;
+    (end(0) != starts[1] || end(1) != starts[2])
+        .then(|| "the first three partitions do not follow each other".into())
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::meant::{BootSettings, File, Overlay, Recipe, Source, Systemd, User};
+use super::meant::{BootSettings, File, Keep, Overlay, Recipe, Source, Systemd, User};
 use super::problem::{Problem, Problems};
-use super::written::{Kind, OverlayToml, RecipeToml};
+use super::written::{Kind, Layout, OverlayToml, RecipeToml};
 
 /// Unknown keys are reported one by one; a file with more of them than this is no recipe.
 const MOST_UNKNOWN_KEYS: usize = 50;
@@ -44,6 +44,10 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
             None,
         ));
     }
+    if written.image.root_mib < 64 || written.image.root_mib > 16 << 10 {
+        let text = "image.root-mib must be between 64 and 16384";
+        problems.push(problem(file, None, text, None));
+    }
     let names = [&written.distro, &written.board]
         .into_iter()
         .chain(&written.overlays);
@@ -59,6 +63,12 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         }
     }
     check_together(file, &overlays, problems);
+    if written.image.layout == Layout::Ab && !agent {
+        let text =
+            "layout “ab” needs an overlay with the agent: it is the agent that chooses the slot";
+        let hint = Some("add overlay “kvm-agent”, or use layout “single”".into());
+        problems.push(problem(file, None, text, hint));
+    }
     Some(Recipe {
         file: file.to_owned(),
         project,
@@ -74,6 +84,7 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         compression: written.image.compression,
         boot_mib: written.image.boot_mib,
         free_mib: written.image.free_mib,
+        root_mib: written.image.root_mib,
         mirrors: written.mirrors,
     })
 }
@@ -190,9 +201,34 @@ fn load_overlay(
             boards: toml.boot.boards.clone(),
             device_trees: toml.boot.device_trees.clone(),
         },
+        keep: load_keep(&file, &toml, problems),
         folder,
     };
     Some((overlay, toml))
+}
+
+fn load_keep(file: &Path, toml: &OverlayToml, problems: &mut Vec<Problem>) -> Keep {
+    let is_plain = |path: &String| {
+        let path = path.as_str();
+        path.len() > 1
+            && path.starts_with('/')
+            && !path.contains(char::is_whitespace)
+            && path.split('/').all(|part| part != "." && part != "..")
+    };
+    for path in toml.keep.settings.iter().chain(&toml.keep.shared) {
+        if !is_plain(path) {
+            let text = format!("keep: “{path}” is not an absolute path without blanks and dots");
+            problems.push(problem(file, None, text, None));
+        }
+    }
+    for path in toml.keep.shared.iter().filter(|path| !path.ends_with('/')) {
+        let text = format!("keep.shared: “{path}” must be a folder, and end with /");
+        problems.push(problem(file, None, text, None));
+    }
+    Keep {
+        settings: toml.keep.settings.clone(),
+        shared: toml.keep.shared.clone(),
+    }
 }
 
 fn load_user(file: &Path, user: &super::written::UserToml, problems: &mut Vec<Problem>) -> User {
@@ -330,6 +366,9 @@ fn check_together(recipe: &Path, overlays: &[(Overlay, OverlayToml)], problems: 
             claim(format!("the user {}", user.name), &overlay.name, problems);
         }
         let off = overlay.systemd.disable.iter().chain(&overlay.systemd.mask);
+        for path in overlay.keep.settings.iter().chain(&overlay.keep.shared) {
+            claim(format!("that {path} is kept"), &overlay.name, problems);
+        }
         for unit in overlay.systemd.enable.iter().chain(off) {
             claim(format!("the unit {unit}"), &overlay.name, problems);
         }

@@ -1,5 +1,8 @@
-//! Starts an image in an emulated machine: what the board's firmware would load is read out of the
-//! image's own boot partition by the firmware model and handed to QEMU.
+//! Starts an image in an emulated machine, and plays its firmware: what the board would load is read out of the image's own
+//! boot partition by the firmware model and handed to QEMU, at each restart again.
+
+mod device_tree;
+mod monitor;
 
 use std::io::{self, Read as _};
 use std::net::Ipv4Addr;
@@ -14,6 +17,7 @@ use crate::lock::{Lock, LockedPackage};
 use crate::pipeline::{self, BuildError};
 use crate::sandbox::{self, Bind, Confinement, Network, Root, Running, SandboxError};
 use crate::worker::{Task, program};
+use monitor::Monitor;
 
 /// A port that leads into the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,8 @@ pub struct Machine {
     pub board: String,
     /// More kernel arguments.
     pub arguments: String,
+    /// Whether it starts again when it restarts itself; else that ends it.
+    pub restarts: bool,
 }
 
 /// The machine could not be started, or the image cannot boot.
@@ -133,22 +139,110 @@ fn network(machine: &Machine) -> String {
     format!("user,id=net{}", forwards.collect::<String>())
 }
 
-/// Starts the machine.
-pub fn start(
+/// A machine that runs, and restarts when it says so, as its firmware would.
+#[derive(Debug)]
+pub struct Session<'h> {
+    host: &'h Host,
+    machine: Machine,
+    emulator: PathBuf,
+    running: Running,
+    monitor: Monitor,
+    starts: u32,
+}
+
+/// Name of the file that stands for the firmware's registers: the machine sees it as a disk with this serial number, and
+/// writes `tryboot=1` into its only sector. It is empty after a power cut, and each start empties it.
+const REGISTERS: &str = "registers";
+const REGISTERS_SERIAL: &str = "bakelite-firmware";
+const TRYBOOT: &[u8] = b"tryboot=1";
+/// Bits of `PM_RSTS`: the power came; a full reset, by which Linux restarts (BCM2835 ARM Peripherals; Linux: bcm2835_wdt.c).
+const POWER_CAME: u32 = 0x1000;
+const FULL_RESET: u32 = 0x20;
+/// Boot mode "SD card" (Raspberry Pi documentation, "/proc/device-tree/chosen/bootloader").
+const SD_CARD: u32 = 1;
+
+impl<'h> Session<'h> {
+    /// Starts the machine as when its power comes.
+    pub fn start(
+        host: &'h Host,
+        lock: &Lock,
+        machine: Machine,
+        sink: Sink<'_>,
+    ) -> Result<Self, BootError> {
+        let emulator = emulator_tree(host, lock, sink)?;
+        fs_err::create_dir_all(machine.folder()).map_err(BootError::Io)?;
+        fs_err::write(&machine.console, "").map_err(BootError::Io)?;
+        let (running, monitor) = start(host, &emulator, &machine, false, POWER_CAME)?;
+        Ok(Self {
+            host,
+            machine,
+            emulator,
+            running,
+            monitor,
+            starts: 1,
+        })
+    }
+
+    /// Returns the machine.
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Returns how often it was started.
+    pub const fn starts(&self) -> u32 {
+        self.starts
+    }
+
+    /// Whether the machine is on. One that has restarted itself is started again here, from the slot that its firmware would
+    /// choose.
+    pub fn is_on(&mut self) -> Result<bool, BootError> {
+        if self.running.is_running() {
+            return Ok(true);
+        }
+        let idle = Monitor::idle();
+        let ended = std::mem::replace(&mut self.monitor, idle);
+        if !self.machine.restarts || !ended.was_restart() {
+            return Ok(false);
+        }
+        let registers = fs_err::read(self.machine.folder().join(REGISTERS)).unwrap_or_default();
+        let is_tryboot = registers.starts_with(TRYBOOT);
+        let (running, monitor) = start(
+            self.host,
+            &self.emulator,
+            &self.machine,
+            is_tryboot,
+            FULL_RESET,
+        )?;
+        self.running = running;
+        self.monitor = monitor;
+        self.starts += 1;
+        Ok(true)
+    }
+}
+
+impl Machine {
+    /// Folder for what the emulator reads.
+    fn folder(&self) -> PathBuf {
+        self.disk.with_extension("boot")
+    }
+}
+
+/// Does what the firmware does: chooses, loads, tells the kernel, and lets it run.
+fn start(
     host: &Host,
-    lock: &Lock,
+    emulator: &Path,
     machine: &Machine,
-    sink: Sink<'_>,
-) -> Result<Running, BootError> {
+    is_tryboot: bool,
+    reset: u32,
+) -> Result<(Running, Monitor), BootError> {
     let mut file = fs_err::File::open(&machine.disk).map_err(BootError::Io)?;
-    let boot = BootPartition::read(&mut file).map_err(BootError::Firmware)?;
+    let boot = BootPartition::read_after(&mut file, is_tryboot).map_err(BootError::Firmware)?;
     let unknown = || BootError::Refused {
         problems: vec![format!("there is no board “{}”", machine.board)],
     };
     let board = Board::find(&machine.board).ok_or_else(unknown)?;
     let plan = firmware::plan(&boot, board).map_err(|problems| BootError::Refused { problems })?;
-    let folder = machine.disk.with_extension("boot");
-    fs_err::create_dir_all(&folder).map_err(BootError::Io)?;
+    let folder = machine.folder();
     let initramfs = plan.initramfs.clone().unwrap_or_default();
     for (name, target) in [
         (plan.kernel.as_str(), "kernel"),
@@ -157,35 +251,62 @@ pub fn start(
         let bytes = boot.file(name).unwrap_or_default();
         fs_err::write(folder.join(target), bytes).map_err(BootError::Io)?;
     }
-    fs_err::write(&machine.console, "").map_err(BootError::Io)?;
-    let emulator = emulator_tree(host, lock, sink)?;
-    let forward = network(machine);
+    let log = folder.join("qemu.log");
+    fs_err::write(&log, "").map_err(BootError::Io)?;
+    drop(fs_err::remove_file(folder.join(monitor::SOCKET)));
+    fs_err::write(folder.join(REGISTERS), [0; 512]).map_err(BootError::Io)?;
+
+    let has_slots = boot.autoboot.is_some();
+    let mut command = arguments(host, machine, &plan.command_line, has_slots);
+    if has_slots {
+        let told = [
+            ("partition", boot.number),
+            ("tryboot", u32::from(is_tryboot)),
+            ("boot-mode", SD_CARD),
+            ("pm_rsts", reset),
+        ];
+        let mut dump = command.clone();
+        dump.extend(["-machine".into(), "dumpdtb=/machine/boot/plain.dtb".into()]);
+        let task = Task::Run(program(emulator, machine, dump));
+        sandbox::run(host, Network::None, &task, &mut |_| {}).map_err(BootError::Sandbox)?;
+        let plain = fs_err::read(folder.join("plain.dtb")).map_err(BootError::Io)?;
+        let tree =
+            device_tree::with_chosen_node(&plain, "bootloader", &told).map_err(BootError::Io)?;
+        fs_err::write(folder.join("board.dtb"), tree).map_err(BootError::Io)?;
+        command.extend(["-dtb".into(), "/machine/boot/board.dtb".into()]);
+    }
+    let task = Task::Run(program(emulator, machine, command));
+    let running = sandbox::start(host, Network::Host, &task).map_err(BootError::Sandbox)?;
+    let monitor = Monitor::listen(&folder).map_err(BootError::Io)?;
+    Ok((running, monitor))
+}
+
+/// Returns the emulator's arguments.
+fn arguments(host: &Host, machine: &Machine, command_line: &str, has_slots: bool) -> Vec<String> {
     // The guest's serial line is called otherwise than a Pi's.
-    let line = format!(
-        "{} console=ttyAMA0 {}",
-        plan.command_line, machine.arguments
-    );
-    let (memory, cores) = (
-        machine.memory_mib.to_string(),
-        host.threads.clamp(1, 4).to_string(),
-    );
-    let command = [
+    let line = format!("{command_line} console=ttyAMA0 {}", machine.arguments);
+    let monitor = format!("unix:/machine/boot/{},server=on,wait=off", monitor::SOCKET);
+    let mut all: Vec<String> = [
         "/usr/bin/qemu-system-aarch64",
         "-M",
         "virt",
         "-cpu",
         "cortex-a72",
         "-smp",
-        &cores,
+        &host.threads.clamp(1, 4).to_string(),
         "-m",
-        &memory,
+        &machine.memory_mib.to_string(),
         "-display",
         "none",
         "-monitor",
         "none",
+        "-qmp",
+        &monitor,
         "-no-reboot",
+        "-chardev",
+        "file,id=console,path=/machine/console,append=on",
         "-serial",
-        "file:/machine/console",
+        "chardev:console",
         "-kernel",
         "/machine/boot/kernel",
         "-initrd",
@@ -197,35 +318,43 @@ pub fn start(
         "-device",
         "virtio-blk-device,drive=disk",
         "-netdev",
-        &forward,
+        &network(machine),
         "-device",
         "virtio-net-device,netdev=net",
         "-device",
         "virtio-rng-device",
-    ];
+    ]
+    .map(str::to_owned)
+    .into();
+    if has_slots {
+        let registers = format!("file=/machine/boot/{REGISTERS},format=raw,if=none,id=registers");
+        let device = format!("virtio-blk-device,drive=registers,serial={REGISTERS_SERIAL}");
+        all.extend(["-drive".into(), registers, "-device".into(), device]);
+    }
+    all
+}
+
+fn program(emulator: &Path, machine: &Machine, command: Vec<String>) -> program::Run {
     let bind = |from: &Path, to: &str| Bind {
         from: from.to_owned(),
         to: to.into(),
         writable: true,
     };
-    let log = folder.join("qemu.log");
-    fs_err::write(&log, "").map_err(BootError::Io)?;
-    let run = program::Run {
+    program::Run {
         confinement: Confinement {
-            root: Root::Folder(emulator),
+            root: Root::Folder(emulator.to_owned()),
             binds: vec![
                 bind(&machine.disk, "machine/disk"),
                 bind(&machine.console, "machine/console"),
-                bind(&folder, "machine/boot"),
+                bind(&machine.folder(), "machine/boot"),
             ],
             emulator: None,
         },
-        command: command.map(str::to_owned).into(),
+        command,
         environment: [("PATH".to_owned(), "/usr/bin".to_owned())].into(),
         folder: "/".into(),
         log: Some("/machine/boot/qemu.log".into()),
-    };
-    sandbox::start(host, Network::Host, &Task::Run(run)).map_err(BootError::Sandbox)
+    }
 }
 
 fn emulator_tree(host: &Host, lock: &Lock, sink: Sink<'_>) -> Result<PathBuf, BootError> {
@@ -242,8 +371,7 @@ fn emulator_tree(host: &Host, lock: &Lock, sink: Sink<'_>) -> Result<PathBuf, Bo
 
 /// Waits until the agent says that it is healthy. Returns how long it took.
 pub fn wait_until_healthy(
-    machine: &Machine,
-    running: &mut Running,
+    session: &mut Session<'_>,
     limit: Duration,
     sink: Sink<'_>,
 ) -> Result<Duration, BootError> {
@@ -255,7 +383,7 @@ pub fn wait_until_healthy(
         .timeout(Duration::from_secs(5))
         .build()
         .map_err(|error| BootError::Io(io::Error::other(error)))?;
-    let address = format!("https://127.0.0.1:{}/healthz", machine.https_port);
+    let address = format!("https://127.0.0.1:{}/healthz", session.machine.https_port);
     loop {
         if client
             .get(&address)
@@ -264,15 +392,15 @@ pub fn wait_until_healthy(
         {
             return Ok(started.elapsed());
         }
-        if !running.is_running() {
+        if !session.is_on()? {
             return Err(BootError::Ended {
-                console: tail(&machine.console),
+                console: tail(&session.machine.console),
             });
         }
         if started.elapsed() > limit {
             return Err(BootError::TimedOut {
                 seconds: limit.as_secs(),
-                console: tail(&machine.console),
+                console: tail(&session.machine.console),
             });
         }
         sink(Event::Progress {

@@ -1,0 +1,211 @@
+//! The layout `ab`: two slots, of which the image fills the first, and a data partition.
+
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use boot_partition::autoboot::{self, Autoboot};
+use boot_partition::mbr::SECTOR;
+use content_digest::{DigestBuilder, Sha256Digest};
+use verity_tree::{SALT, Salted, Superblock, Tree};
+
+use super::{BLOCK, Image, Report, boot_files, within};
+use crate::dpkg::Scripts;
+use crate::initramfs;
+use crate::partitions::fat;
+use crate::partitions::layout::{Ab, MIB};
+use crate::worker::{TaskError, finish};
+
+/// A kernel that gives up restarts the device after so many seconds: the firmware starts the good slot then.
+const PANIC: &str = "panic=10";
+/// The firmware of Pi 3 and Zero 2 W is looked for on the first partition only.
+const FIRST_STAGE: &str = "bootcode.bin";
+/// Largest size that the data partition can grow to while it is in use, in blocks: 1 TiB.
+const MOST_DATA: u64 = 1 << 28;
+/// Data blocks that one thread hashes at a time.
+const PORTION: usize = 256;
+
+impl Image {
+    pub(super) fn ab(
+        &self,
+        disk: &mut fs_err::File,
+        tree: &Path,
+        boot: u64,
+        root: u64,
+    ) -> Result<Report, TaskError> {
+        let layout = Ab::new(boot, root);
+        disk.set_len(layout.image_size())?;
+        let mut used = Vec::new();
+        for (offset, sector) in layout.tables(self.identities.disk_signature) {
+            disk.seek(SeekFrom::Start(offset))?;
+            disk.write_all(&sector)?;
+            used.push((offset, SECTOR));
+        }
+        // Zeros that are written: what an earlier system left on the card would count.
+        used.push((agent_region::OFFSET, agent_region::LENGTH));
+        used.push((layout.boot(1).0, BLOCK));
+
+        let version = boot_files::kernel_version(tree)?;
+        let (root_hash, root_length) = self.root_slot(disk, &layout, &version)?;
+        used.push((layout.root(0).0, root_length));
+
+        let initramfs = initramfs::make(tree, &version, &self.initramfs_modules)?;
+        let line = format!(
+            "bakelite.disk={:08x} bakelite.root={root_hash} {PANIC}",
+            self.identities.disk_signature
+        );
+        let mut files = self.boot_files(tree, &version, initramfs, &line)?;
+        let mut first =
+            fat::Files::from([(autoboot::FILE.to_owned(), Autoboot::new(2, 3).to_file())]);
+        first.extend(files.remove_entry(FIRST_STAGE));
+        if self.takes_settings {
+            first.insert(device_settings::FILE.into(), device_settings::example());
+        }
+        let mut volume = fat::Volume {
+            label: "bootfs",
+            id: self.identities.fat_volume_id,
+            timestamp: self.timestamp,
+        };
+        for (label, (offset, size), files) in [
+            ("bootfs", layout.selector(), &first),
+            ("bootslot", layout.boot(0), &files),
+        ] {
+            volume.label = label;
+            used.extend(within(
+                offset,
+                fat::write(disk, offset, size, volume, files)?,
+            ));
+            volume.id = volume.id.wrapping_add(1);
+        }
+        let grows = format!(",resize={MOST_DATA}");
+        used.extend(self.make_ext4(disk, layout.data(), "data", &grows, None)?);
+        used.sort_unstable();
+        Ok(Report {
+            size: layout.image_size(),
+            used,
+        })
+    }
+
+    /// Fills the first root slot: the file system, and the tree of hashes behind it. Returns the root hash, and the length of
+    /// both in bytes.
+    fn root_slot(
+        &self,
+        disk: &mut fs_err::File,
+        layout: &Ab,
+        version: &str,
+    ) -> Result<(Sha256Digest, u64), TaskError> {
+        let file = Path::new(finish::OUT).join("root.erofs");
+        self.make_erofs(&file, version)?;
+        let length = fs_err::metadata(&file)?.len().next_multiple_of(BLOCK);
+        let digest = DigestBuilder::new()
+            .part("salt 1")
+            .part(&self.identities.root_uuid)
+            .finish();
+        let salt: [u8; SALT] = *digest.as_bytes();
+        let digests = hash_blocks(&file, length, &salt, self.threads)?;
+        let tree = Tree::of(&salt, &digests);
+        let superblock = Superblock {
+            uuid: digest.as_bytes()[..16].try_into().expect("sixteen bytes"),
+            data_blocks: length / BLOCK,
+            salt,
+        };
+        let total = length + BLOCK + tree.bytes.len() as u64;
+        let (offset, size) = layout.root(0);
+        if total > size {
+            let text = format!(
+                "the root file system and its hashes need {} MiB, and a root slot has {}: raise image.root-mib",
+                total.div_ceil(MIB),
+                size / MIB
+            );
+            return Err(text.into());
+        }
+        disk.seek(SeekFrom::Start(offset))?;
+        io::copy(&mut fs_err::File::open(&file)?, disk)?;
+        disk.seek(SeekFrom::Start(offset + length))?;
+        let mut block = vec![0; usize::try_from(BLOCK).expect("a block")];
+        block[..verity_tree::SUPERBLOCK_LENGTH].copy_from_slice(&superblock.to_bytes());
+        disk.write_all(&block)?;
+        disk.write_all(&tree.bytes)?;
+        fs_err::remove_file(&file)?;
+        Ok((tree.root, total))
+    }
+
+    /// Compressed in a way that leaves unchanged files unchanged: no tails inside inodes, no fragments shared by files.
+    fn make_erofs(&self, file: &Path, version: &str) -> Result<(), TaskError> {
+        let (time, workers) = (
+            self.timestamp.to_string(),
+            format!("--workers={}", self.threads),
+        );
+        // They lie in the boot slot.
+        let without =
+            ["vmlinuz", "initrd.img"].map(|name| format!("--exclude-path=boot/{name}-{version}"));
+        let target = file.display().to_string();
+        let arguments = [
+            "--quiet",
+            "-zlz4hc",
+            "-Enoinline_data",
+            "-T",
+            &time,
+            "-U",
+            &self.identities.root_uuid,
+            "-L",
+            "rootfs",
+            &workers,
+            &without[0],
+            &without[1],
+            &target,
+            super::TREE,
+        ];
+        Ok(Scripts::new(self.timestamp).run(
+            Path::new("/usr/bin/mkfs.erofs"),
+            &arguments,
+            &[],
+            "erofs-utils",
+            "mkfs.erofs",
+        )?)
+    }
+}
+
+/// Returns the digests of a file's blocks; zeros follow its end up to `length`.
+fn hash_blocks(
+    file: &Path,
+    length: u64,
+    salt: &[u8; SALT],
+    threads: usize,
+) -> io::Result<Vec<[u8; 32]>> {
+    let salted = Salted::new(salt);
+    let mut reader = fs_err::File::open(file)?;
+    let size = PORTION * verity_tree::BLOCK;
+    let (mut digests, mut left) = (Vec::new(), length);
+    while left > 0 {
+        let count = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(size * threads.max(1));
+        let mut bytes = Vec::with_capacity(count);
+        Read::by_ref(&mut reader)
+            .take(count as u64)
+            .read_to_end(&mut bytes)?;
+        bytes.resize(count, 0);
+        left -= count as u64;
+        let hashed = std::thread::scope(|scope| {
+            let portions: Vec<_> = bytes
+                .chunks(size)
+                .map(|portion| {
+                    let salted = &salted;
+                    let hash = move || {
+                        portion
+                            .chunks(verity_tree::BLOCK)
+                            .map(|block| salted.block(block))
+                            .collect::<Vec<_>>()
+                    };
+                    scope.spawn(hash)
+                })
+                .collect();
+            portions
+                .into_iter()
+                .flat_map(|portion| portion.join().expect("hashing does not panic"))
+                .collect::<Vec<_>>()
+        });
+        digests.extend(hashed);
+    }
+    Ok(digests)
+}
