@@ -6,6 +6,7 @@ mod tidy;
 mod archive;
 mod vault;
 mod flash;
+mod crash_states;
 mod hostile;
 mod recipe;
 mod image;

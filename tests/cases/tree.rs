@@ -195,7 +195,7 @@ fn made(emulation: Emulation) -> (PathBuf, PathBuf) {
     (
         tree,
         host.cache_folder("results")
-            .join(keys.initramfs.short())
+            .join(keys.initramfs.expect("layout single has one").short())
             .join("initrd.img"),
     )
 }

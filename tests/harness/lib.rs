@@ -10,6 +10,7 @@ pub mod cut;
 pub mod device;
 pub mod github;
 pub mod serve;
+pub mod slots;
 pub mod station;
 pub mod store;
 pub mod team;

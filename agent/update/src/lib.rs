@@ -2,4 +2,8 @@
 //! event, a disk. Out: the next state and what is to be done. Never fetches anything, and trusts nothing.
 
 pub mod boot;
+pub mod install;
 pub mod machine;
+mod updater;
+
+pub use updater::{Firmware, UpdateError, Updater};

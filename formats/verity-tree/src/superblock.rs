@@ -5,6 +5,10 @@ use crate::{BLOCK, SALT};
 /// Length in bytes; it lies at the beginning of a block.
 pub const SUPERBLOCK_LENGTH: usize = 512;
 const SIGNATURE: &[u8; 8] = b"verity\0\0";
+/// [`BLOCK`] and [`SALT`] as they are written.
+const BLOCK_U32: u32 = 4096;
+const SALT_U16: u16 = 32;
+const _: () = assert!(BLOCK_U32 as usize == BLOCK && SALT_U16 as usize == SALT);
 
 /// How a tree was made. SHA-256, blocks of 4096 bytes and the salt before the data are the only way that is written or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +38,10 @@ impl Superblock {
         bytes[16..32].copy_from_slice(&self.uuid);
         bytes[32..38].copy_from_slice(b"sha256");
         for at in [64, 68] {
-            bytes[at..at + 4].copy_from_slice(&(BLOCK as u32).to_le_bytes());
+            bytes[at..at + 4].copy_from_slice(&BLOCK_U32.to_le_bytes());
         }
         bytes[72..80].copy_from_slice(&self.data_blocks.to_le_bytes());
-        bytes[80..82].copy_from_slice(&(SALT as u16).to_le_bytes());
+        bytes[80..82].copy_from_slice(&SALT_U16.to_le_bytes());
         bytes[88..88 + SALT].copy_from_slice(&self.salt);
         bytes
     }

@@ -1,0 +1,258 @@
+//! Writes a bundle into the slot that does not run. What is there already is not written, what the running slot has is not
+//! fetched; nothing is kept but the slot itself, so going on after a power cut is reading it again.
+//!
+//! The first sector of the boot slot goes first and comes last: a half slot cannot start.
+
+mod place;
+mod verify;
+
+use std::io;
+
+use agent_region::Slot;
+use agent_region::disk::Disk;
+use boot_partition::mbr::SECTOR;
+use ota_bundle::{Bundle, Kind, Segment, SegmentError, Stored, Verified};
+
+pub use place::{Facts, Misfit, Places};
+
+/// Bytes that are written between two flushes: so much is written again at most after a power cut.
+const FLUSH_EVERY: u64 = 16 << 20;
+
+/// Where a bundle's bytes come from.
+pub trait Source {
+    /// Reads `length` bytes at `offset` of the bundle into `bytes`, which is emptied before.
+    fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()>;
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Bytes of the images that are right.
+    pub done: u64,
+    /// Bytes of the images.
+    pub total: u64,
+    /// Bytes that were fetched.
+    pub fetched: u64,
+    /// Bytes that were written.
+    pub written: u64,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    On,
+    /// Stop: what is written stays, and the next one goes on from there.
+    Stop,
+}
+
+/// A bundle could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The disk failed.
+    #[error("the disk failed while the update was written")]
+    Disk(#[source] io::Error),
+    /// The bundle's bytes cannot be had.
+    #[error("the update cannot be fetched")]
+    Source(#[source] io::Error),
+    /// The bundle's bytes are not what the manifest promises.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The bundle is not for this device.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// What was written does not read back.
+    #[error("the {part} slot does not read back as it was written: the disk is worn out or lies")]
+    NotKept {
+        /// Which part.
+        part: &'static str,
+    },
+    /// Somebody stopped it.
+    #[error("the update was stopped")]
+    Stopped,
+}
+
+/// Writes `bundle` into the slot that is not `running`. Returns when it is whole, flushed and read back.
+pub fn install(
+    disk: &mut impl Disk,
+    bundle: &Bundle<Verified>,
+    running: Slot,
+    source: &mut impl Source,
+    progress: &mut impl FnMut(Progress) -> Flow,
+) -> Result<Progress, InstallError> {
+    let places = Places::find(disk, bundle.manifest())?;
+    let images = &bundle.manifest().images;
+    let mut work = Work {
+        disk,
+        source,
+        progress,
+        so_far: Progress {
+            total: images.iter().map(|image| image.length).sum(),
+            ..Progress::default()
+        },
+        unflushed: 0,
+        stored: Vec::new(),
+        plain: Vec::new(),
+        there: Vec::new(),
+    };
+    let target = running.other();
+    let head_place = places.offset(Kind::Boot, target);
+    work.destroy_head(head_place)?;
+    for segment in bundle.segments(Kind::Root) {
+        work.segment(
+            segment,
+            places.offset(Kind::Root, running),
+            places.offset(Kind::Root, target),
+        )?;
+    }
+    let from = places.offset(Kind::Boot, running);
+    let (mut head, mut rest) = (None, bundle.segments(Kind::Boot).iter());
+    if let Some(first) = rest.next() {
+        head = Some(work.first_boot_segment(first, from, head_place)?);
+    }
+    for segment in rest {
+        work.segment(segment, from, head_place)?;
+    }
+    work.flush()?;
+    let head = head.unwrap_or_default();
+    verify::root(
+        work.disk,
+        bundle.manifest(),
+        places.offset(Kind::Root, target),
+    )?;
+    verify::boot(work.disk, bundle.manifest(), head_place, &head)?;
+    work.write_head(head_place, &head)?;
+    Ok(work.so_far)
+}
+
+struct Work<'w, D, S, P> {
+    disk: &'w mut D,
+    source: &'w mut S,
+    progress: &'w mut P,
+    so_far: Progress,
+    unflushed: u64,
+    stored: Vec<u8>,
+    plain: Vec<u8>,
+    there: Vec<u8>,
+}
+
+impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
+    /// Makes the slot one that no firmware starts.
+    fn destroy_head(&mut self, place: u64) -> Result<(), InstallError> {
+        let mut sector = [0; SECTOR as usize];
+        self.disk
+            .read_at(place, &mut sector)
+            .map_err(InstallError::Disk)?;
+        if sector != [0; SECTOR as usize] {
+            self.disk
+                .write_at(place, &[0; SECTOR as usize])
+                .map_err(InstallError::Disk)?;
+            self.disk.flush().map_err(InstallError::Disk)?;
+        }
+        Ok(())
+    }
+
+    fn write_head(&mut self, place: u64, head: &[u8]) -> Result<(), InstallError> {
+        self.disk
+            .write_at(place, head)
+            .map_err(InstallError::Disk)?;
+        self.disk.flush().map_err(InstallError::Disk)?;
+        self.disk.forget(place, SECTOR);
+        let mut back = vec![0; head.len()];
+        self.disk
+            .read_at(place, &mut back)
+            .map_err(InstallError::Disk)?;
+        if back == head {
+            Ok(())
+        } else {
+            Err(InstallError::NotKept { part: "boot" })
+        }
+    }
+
+    /// Puts one segment where it belongs, unless it is there.
+    fn segment(&mut self, segment: &Segment, from: u64, to: u64) -> Result<(), InstallError> {
+        if self.is_at(segment, to)? {
+            return self.done(segment);
+        }
+        self.obtain(segment, from)?;
+        self.disk
+            .write_at(to + segment.place, &self.plain)
+            .map_err(InstallError::Disk)?;
+        self.wrote(self.plain.len())?;
+        self.done(segment)
+    }
+
+    /// Puts the first segment of the boot slot there, but for its first sector, which is returned.
+    fn first_boot_segment(
+        &mut self,
+        segment: &Segment,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<u8>, InstallError> {
+        self.obtain(segment, from)?;
+        let sector = self.plain.len().min(SECTOR as usize);
+        let head = self.plain[..sector].to_vec();
+        self.there.resize(segment.length as usize, 0);
+        self.disk
+            .read_at(to, &mut self.there)
+            .map_err(InstallError::Disk)?;
+        if self.there[sector..] != self.plain[sector..] {
+            self.disk
+                .write_at(to + sector as u64, &self.plain[sector..])
+                .map_err(InstallError::Disk)?;
+            self.wrote(self.plain.len() - sector)?;
+        }
+        self.done(segment)?;
+        Ok(head)
+    }
+
+    fn is_at(&mut self, segment: &Segment, slot: u64) -> Result<bool, InstallError> {
+        self.there.resize(segment.length as usize, 0);
+        self.disk
+            .read_at(slot + segment.place, &mut self.there)
+            .map_err(InstallError::Disk)?;
+        Ok(segment.is(&self.there))
+    }
+
+    /// Has the segment in `plain`: from the running slot if it has the same, else from the bundle.
+    fn obtain(&mut self, segment: &Segment, from: u64) -> Result<(), InstallError> {
+        if segment.kind() != Stored::Zeros && self.is_at(segment, from)? {
+            std::mem::swap(&mut self.plain, &mut self.there);
+            return Ok(());
+        }
+        self.stored.clear();
+        if segment.stored > 0 {
+            self.source
+                .read(segment.offset, segment.stored, &mut self.stored)
+                .map_err(InstallError::Source)?;
+            self.so_far.fetched += u64::from(segment.stored);
+        }
+        Ok(segment.unpack(&self.stored, &mut self.plain)?)
+    }
+
+    fn wrote(&mut self, count: usize) -> Result<(), InstallError> {
+        self.so_far.written += count as u64;
+        self.unflushed += count as u64;
+        if self.unflushed >= FLUSH_EVERY {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), InstallError> {
+        self.unflushed = 0;
+        self.disk.flush().map_err(InstallError::Disk)
+    }
+
+    fn done(&mut self, segment: &Segment) -> Result<(), InstallError> {
+        self.so_far.done += u64::from(segment.length);
+        match (self.progress)(self.so_far) {
+            Flow::On => Ok(()),
+            Flow::Stop => {
+                self.flush()?;
+                Err(InstallError::Stopped)
+            }
+        }
+    }
+}
