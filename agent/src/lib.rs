@@ -10,4 +10,5 @@ pub mod host;
 pub mod daemon;
 pub mod helper;
 pub mod settings;
+mod update;
 pub mod run;

@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::{daemon, helper, settings};
+use crate::{daemon, helper, settings, update};
 
 /// Threads for requests: the work that needs more has threads of its own.
 const THREADS: usize = 2;
 
-/// Runs the daemon, or with the argument `helper` its privileged half, or with `settings` what comes before both.
+/// Runs the daemon, or with the argument `helper` its privileged half, with `settings` what comes before both, or
+/// with `update` what concerns the slots.
 /// Not generic and not inlined: the program around it compiles in no time.
 pub fn main() -> ExitCode {
     let word = std::env::args().nth(1);
     if word.as_deref() == Some("settings") {
         return ended(settings::run());
+    }
+    if word.as_deref() == Some("update") {
+        return ended(update::run(std::env::args().skip(2)));
     }
     let is_helper = word.is_some_and(|word| word == "helper");
     let runtime = tokio::runtime::Builder::new_multi_thread()

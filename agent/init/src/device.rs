@@ -1,18 +1,15 @@
 //! The disk, the slot that runs, and why it was started.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use agent_region::Slot;
-use agent_region::disk::Disk as _;
 use agent_update::boot::Selector;
 use agent_update::machine::Cause;
-use boot_partition::mbr::Mbr;
+use agent_update::{CommandLine, disks};
 
-use crate::command_line::CommandLine;
 use crate::{Failure, say};
 
 /// How long a disk may take: USB disks need some seconds.
@@ -113,7 +110,7 @@ fn wait_for(signature: u32) -> Result<String, Failure> {
     let begun = Instant::now();
     let mut was_told = false;
     loop {
-        let mut found = disks_with(signature)?;
+        let mut found = disks::with_signature(signature)?;
         match (found.pop(), found.is_empty()) {
             (Some(name), true) => return Ok(name),
             (Some(name), false) => {
@@ -140,22 +137,6 @@ fn wait_for(signature: u32) -> Result<String, Failure> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn disks_with(signature: u32) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in fs_err::read_dir("/sys/block")? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let mut sector = [0; 512];
-        let read = File::open(Path::new("/dev").join(&name))
-            .and_then(|mut disk| disk.read_at(0, &mut sector));
-        // Empty card readers and the like.
-        if read.is_ok() && Mbr::from_sector(&sector).is_ok_and(|table| table.signature == signature)
-        {
-            found.push(name);
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //!
 //! What fails here restarts the device: the firmware then starts the good slot again.
 
-mod command_line;
 mod data;
 mod device;
 mod kept;
@@ -18,15 +17,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agent_region::{Kind, Phase, Region};
+use agent_update::CommandLine;
 use agent_update::boot::Selector;
 use agent_update::machine::{self, Cause, Deed, Event};
 use nix::sys::reboot::{RebootMode, reboot};
 
-use command_line::CommandLine;
 use device::Device;
 
 /// Where the new root is mounted.
 const ROOT: &str = "/sysroot";
+/// There as long as the version that runs is on trial.
+const TRIAL: &str = "/run/bakelite-trial";
 /// Time for a person to read why, in seconds.
 const PAUSE: u64 = 10;
 
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 /// Starts the device. Comes back only with an error.
 fn start() -> Result<(), Failure> {
     kernel::mount_own()?;
-    let line = CommandLine::read()?;
+    let line = CommandLine::parse(&fs_err::read_to_string("/proc/cmdline")?)?;
     modules::load()?;
     let mut device = Device::find(&line)?;
     let settings = begin(&mut device)?;
@@ -110,6 +111,10 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
         }
     }
     device.is_trial = matches!(region.state().phase, Phase::Trial { .. });
+    if device.is_trial {
+        // A timer restarts the device unless somebody removes this in time.
+        fs_err::write(TRIAL, "")?;
+    }
     Ok(Settings {
         used: machine::settings_of(region.state()),
         good: region.state().settings,

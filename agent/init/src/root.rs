@@ -4,10 +4,10 @@ use std::fs::File;
 use std::path::Path;
 
 use agent_region::disk::Disk as _;
+use agent_update::CommandLine;
 use nix::mount::{MsFlags, mount as mount_call};
 use verity_tree::{BLOCK, SUPERBLOCK_LENGTH, Superblock};
 
-use crate::command_line::CommandLine;
 use crate::device::Device;
 use crate::{Failure, kernel};
 

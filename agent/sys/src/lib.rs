@@ -7,6 +7,7 @@
 )]
 
 pub mod watched;
+pub mod mailbox;
 pub mod v4l2;
 pub mod h264;
 pub mod jpeg;

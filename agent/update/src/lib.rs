@@ -2,8 +2,11 @@
 //! event, a disk. Out: the next state and what is to be done. Never fetches anything, and trusts nothing.
 
 pub mod boot;
+mod command_line;
+pub mod disks;
 pub mod install;
 pub mod machine;
 mod updater;
 
+pub use command_line::{BadCommandLine, CommandLine};
 pub use updater::{Firmware, UpdateError, Updater};

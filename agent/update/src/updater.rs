@@ -62,6 +62,16 @@ impl<D: Disk, F: Firmware> Updater<D, F> {
         &mut self.disk
     }
 
+    /// Returns who speaks for the firmware.
+    pub const fn firmware(&self) -> &F {
+        &self.firmware
+    }
+
+    /// Returns who speaks for the firmware, to ask.
+    pub const fn firmware_mut(&mut self) -> &mut F {
+        &mut self.firmware
+    }
+
     /// Tells what happened: the next state is written, then what follows is done. Returns what people may want to know.
     pub fn tell(&mut self, event: Event) -> Result<Option<String>, UpdateError> {
         let step = machine::next(self.region.state(), event)?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod flash;
 pub(crate) mod release;
+pub(crate) mod update;
 
 use std::path::PathBuf;
 
@@ -64,6 +65,11 @@ pub(crate) enum Command {
     FlashLog(flash::FlashLogArguments),
     /// Take boards in USB boot mode to where they show their storage as a disk
     UsbBoot(flash::UsbBootArguments),
+    /// Keys that sign updates
+    #[command(subcommand)]
+    Keys(update::KeysCommand),
+    /// Sign a build's update bundle, and add it to a channel that devices look at
+    Publish(update::PublishArguments),
     /// Say what this machine can do, and what is missing
     Doctor,
     /// Look after the cache

@@ -73,6 +73,10 @@ pub(crate) enum CommandError {
     Board(#[source] flash::rpiboot::SessionError),
     #[error("the record cannot be signed")]
     SignRecord(#[source] release::journal::SignatureError),
+    #[error("the keys of updates cannot be used")]
+    Keys(#[source] release_channel::KeysError),
+    #[error("nothing was published")]
+    Publish(#[source] release_channel::PublishError),
     #[error("the page cannot be served")]
     Serve(#[source] release_dashboard::ServeError),
     #[error("cannot {what}")]
@@ -94,6 +98,7 @@ impl CommandError {
             | Self::Recipe(_)
             | Self::Template(_)
             | Self::Signers(_)
+            | Self::Keys(_)
             | Self::NoSettings(_)
             | Self::Open(OpenError::Template(_)) => USAGE,
             Self::NotVerified { .. }
@@ -103,6 +108,7 @@ impl CommandError {
             | Self::Download(DownloadError::HashMismatch { .. })
             | Self::Conflict { .. } => NOT_VERIFIED,
             Self::Build(_)
+            | Self::Publish(_)
             | Self::Boot(_)
             | Self::Diff(_)
             | Self::Candidate(_)

@@ -9,6 +9,7 @@ mod diff;
 mod boot;
 mod shell;
 mod inspect;
+mod update;
 mod verify;
 mod hash;
 mod release;
@@ -48,6 +49,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &mut Ui) -> Outcome {
         Command::Flash(command) => flash::run(command, arguments, ui),
         Command::FlashLog(command) => flash_log::run(command, ui),
         Command::UsbBoot(command) => flash::boards::run(command, ui),
+        Command::Keys(command) => update::keys(command, ui),
+        Command::Publish(command) => update::publish(command, ui),
         Command::Doctor => doctor::run(arguments, ui),
         Command::Cache(command) => cache::run(arguments, command, ui),
         Command::Completions { shell } => {

@@ -94,6 +94,9 @@ pub struct Update {
     pub version: String,
     /// Its rollback index.
     pub rollback_index: u32,
+    /// Checks of health that held before: what was broken already does not make it unhealthy.
+    #[serde(default)]
+    pub baseline: Vec<String>,
     /// How often its slot was asked for.
     #[serde(default)]
     pub arms: u32,

@@ -14,7 +14,7 @@ pub use bundle::{Bundle, BundleError, Unverified, Verified};
 pub use head::{HEAD_LENGTH, Head};
 pub use manifest::{FORMAT, ImageEntry, Kind, Manifest, Verity};
 pub use segment::{SEGMENT, Segment, SegmentError, Stored};
-pub use write::{Draft, Packed, WriteError, Writer};
+pub use write::{Draft, Packed, WriteError, Writer, with_trust};
 
 /// Largest trust section, in bytes. Without a limit, a bundle could fill a device's memory before anything is checked.
 pub const MOST_TRUST: u32 = 1 << 20;

@@ -148,6 +148,24 @@ fn every_changed_bit_of_what_is_vouched_for_is_refused() {
 }
 
 #[test]
+fn another_trust_section_changes_nothing_else() {
+    let bytes = bundle();
+    let mut copy = Vec::new();
+    with_trust(&mut Cursor::new(&bytes), b"somebody else", &mut copy).unwrap();
+    let read = Bundle::read(&copy).unwrap();
+    assert_eq!(read.trust(), b"somebody else");
+    let verified = read.verify(vouched(&bytes)).unwrap();
+    let segment = verified.segments(Kind::Boot)[0];
+    let mut plain = Vec::new();
+    segment
+        .unpack(
+            &copy[segment.offset as usize..][..segment.stored as usize],
+            &mut plain,
+        )
+        .unwrap();
+}
+
+#[test]
 fn every_cut_is_refused() {
     let bytes = bundle();
     for length in 0..metadata(&bytes) {

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use content_digest::{HashingReader, Sha256Digest};
 
-use crate::head::Head;
+use crate::head::{HEAD_LENGTH, Head};
 use crate::manifest::{FORMAT, ImageEntry, Kind, Manifest, Verity};
 use crate::segment::{self, SEGMENT, Segment};
 use crate::{MOST_MANIFEST, MOST_TABLES, MOST_TRUST};
@@ -146,18 +146,10 @@ impl<F: Read + Write + Seek> Writer<F> {
         };
         let text = manifest.to_json();
         let trust = vouch(&text)?;
-        let length = |part, bytes: &[u8], most: u32| match u32::try_from(bytes.len()) {
-            Ok(length) if length <= most => Ok(length),
-            _ => Err(WriteError::TooLong {
-                part,
-                length: bytes.len(),
-                most,
-            }),
-        };
         let head = Head {
-            trust: length("trust section", &trust, MOST_TRUST)?,
-            manifest: length("manifest", &text, MOST_MANIFEST)?,
-            tables: length("tables", &tables, MOST_TABLES)?,
+            trust: fitting("trust section", &trust, MOST_TRUST)?,
+            manifest: fitting("manifest", &text, MOST_MANIFEST)?,
+            tables: fitting("tables", &tables, MOST_TABLES)?,
             segments: self.length,
         };
         for part in [&head.to_bytes()[..], &trust, &text, &tables] {
@@ -166,5 +158,38 @@ impl<F: Read + Write + Seek> Writer<F> {
         self.stored.seek(SeekFrom::Start(0))?;
         io::copy(&mut self.stored, bundle)?;
         Ok(manifest)
+    }
+}
+
+/// Copies a bundle with another trust section. Its name, the manifest's digest, stays.
+pub fn with_trust(
+    bundle: &mut (impl Read + Seek),
+    trust: &[u8],
+    copy: &mut impl Write,
+) -> Result<(), WriteError> {
+    let mut head = [0; HEAD_LENGTH];
+    bundle.seek(SeekFrom::Start(0))?;
+    bundle.read_exact(&mut head)?;
+    let head = Head::from_bytes(&head).map_err(io::Error::other)?;
+    let before = HEAD_LENGTH as u64 + u64::from(head.trust);
+    let head = Head {
+        trust: fitting("trust section", trust, MOST_TRUST)?,
+        ..head
+    };
+    copy.write_all(&head.to_bytes())?;
+    copy.write_all(trust)?;
+    bundle.seek(SeekFrom::Start(before))?;
+    io::copy(bundle, copy)?;
+    Ok(())
+}
+
+fn fitting(part: &'static str, bytes: &[u8], most: u32) -> Result<u32, WriteError> {
+    match u32::try_from(bytes.len()) {
+        Ok(length) if length <= most => Ok(length),
+        _ => Err(WriteError::TooLong {
+            part,
+            length: bytes.len(),
+            most,
+        }),
     }
 }

@@ -104,15 +104,21 @@ impl Piece {
 #[derive(Debug)]
 pub struct Frames {
     folder: PathBuf,
+    level: i32,
 }
 
 impl Frames {
-    /// Keeps frames below `folder`. Another compressor, or another level of it, has another place.
+    /// Keeps frames below `folder`, at the level of images.
     pub fn new(folder: &Path) -> io::Result<Self> {
+        Self::at_level(folder, ZSTD_LEVEL)
+    }
+
+    /// Keeps frames below `folder`. Another compressor, or another level of it, has another place.
+    pub fn at_level(folder: &Path, level: i32) -> io::Result<Self> {
         let version = zstd::zstd_safe::version_number();
-        let folder = folder.join(format!("zstd-{version}-{ZSTD_LEVEL}"));
+        let folder = folder.join(format!("zstd-{version}-{level}"));
         fs_err::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        Ok(Self { folder, level })
     }
 
     /// Returns the frame for a piece: the kept one, or a new one, which is kept.
@@ -121,7 +127,7 @@ impl Frames {
         if let Some(frame) = kept(&path) {
             return Ok(frame);
         }
-        let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        let mut compressor = zstd::bulk::Compressor::new(self.level)?;
         compressor.include_checksum(true)?;
         let mut frame = compressor.compress(piece)?;
         let length = frame.len();

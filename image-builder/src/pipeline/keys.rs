@@ -58,9 +58,10 @@ impl Keys {
         };
         let below = initramfs.as_ref().unwrap_or(&base);
         let image = image_inputs(recipe, &tools, agent.as_ref(), below)?;
-        let mut outputs = Inputs::new("outputs 4");
+        let mut outputs = Inputs::new("outputs 5");
         outputs.add("the image", image.key().as_bytes());
         outputs.add("the lock", lock.to_text());
+        outputs.add("the rollback index", recipe.rollback_index.to_le_bytes());
         outputs.add("the recipe's description", &recipe.description);
         outputs.add(
             "the recipe's compression, board and distro",
@@ -180,6 +181,10 @@ fn image_inputs(
     inputs.add("the recipe's root-mib", recipe.root_mib.to_le_bytes());
     inputs.add("the recipe's layout", format!("{:?}", recipe.layout));
     inputs.add("what is kept", recipe.kept());
+    inputs.add(
+        "the root of updates",
+        recipe.update_root.as_deref().unwrap_or_default(),
+    );
     for overlay in &recipe.overlays {
         let Overlay {
             name,

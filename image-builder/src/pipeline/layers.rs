@@ -87,6 +87,9 @@ fn generated(recipe: &Recipe, lock: &Lock, whole: bool) -> Layer {
         files.push(text("/etc/fstab", mounts(recipe.layout).into()));
         if recipe.layout == Layout::Ab {
             files.push(text("/usr/lib/bakelite/kept", recipe.kept()));
+            if let Some(root) = &recipe.update_root {
+                files.push(text("/usr/lib/bakelite/update-root.json", root.clone()));
+            }
         }
         files.push(text(
             "/etc/apt/sources.list.d/bakelite.sources",

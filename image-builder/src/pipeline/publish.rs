@@ -8,22 +8,26 @@ use apt_repository::release::rfc3339;
 use artifact_manifest::{ArtifactFile, ArtifactManifest, Extracted, Role, SCHEMA};
 use content_digest::Sha256Digest;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use ota_bundle::Draft;
 use serde::{Deserialize, Serialize};
 
 use super::stages::{RawImage, Stages};
 use super::{BuildError, BuildOptions, Built, Keys};
 use crate::event::Sink;
-use crate::firmware::{self, BootPartition};
+use crate::firmware::{self, Board, BootPartition};
 use crate::lock::{LockedPackage, TARGET};
 use crate::outputs::compress::Compressed;
 use crate::outputs::frames::Frames;
 use crate::outputs::imager::{self, ImagerImage};
 use crate::outputs::report::BuildReport;
-use crate::outputs::{compress, licence, sbom};
+use crate::outputs::{bundle, compress, licence, sbom};
 use crate::recipe::Recipe;
 use crate::recipe::written::Compression;
 use crate::store::write_atomically;
 use crate::{Host, agent_package};
+
+/// How QEMU's machine "virt" calls itself in its device tree.
+const EMULATED: &str = "linux,dummy-virt";
 
 /// A file of the outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +186,53 @@ impl Outputs<'_> {
         })
     }
 
+    /// Writes the update bundle, if the image has slots.
+    fn bundle(&self, target: &Path) -> Result<Option<ArtifactFile>, BuildError> {
+        let Some(slots) = &self.image.report.slots else {
+            return Ok(None);
+        };
+        let Stages {
+            recipe, host, lock, ..
+        } = self.stages;
+        let boards = recipe.boot().boards;
+        let boards = boards.iter().filter_map(|name| Board::find(name));
+        let draft = Draft {
+            product: recipe.name.clone(),
+            version: recipe.version.clone(),
+            created: u64::try_from(lock.timestamp).unwrap_or(0),
+            rollback_index: recipe.rollback_index,
+            // The machine of `bakelite boot` takes what any board takes.
+            boards: boards
+                .map(|board| board.compatible.to_owned())
+                .chain([EMULATED.to_owned()])
+                .collect(),
+            disk: slots.disk,
+            notes: None,
+        };
+        let frames = Frames::at_level(&host.cache_folder("frames"), bundle::LEVEL)?;
+        bundle::write(
+            &self.image.file,
+            slots,
+            draft,
+            &frames,
+            host.threads,
+            target,
+        )
+        .map_err(io::Error::other)?;
+        let (sha256, size) = Sha256Digest::of_file(target)?;
+        Ok(Some(ArtifactFile {
+            name: target
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            role: Role::Bundle,
+            size,
+            sha256,
+            extracted: None,
+        }))
+    }
+
     fn compress(&self, target: &Path, ranges: &[(u64, u64)]) -> io::Result<Compressed> {
         let settings = compress::Settings {
             compression: self.stages.recipe.compression,
@@ -220,6 +271,7 @@ impl Outputs<'_> {
             "bakelite-agent" => vec!["MIT".to_owned(), "Apache-2.0".to_owned()],
             name => licence::of_package(self.base, name),
         };
+        let bundle = self.bundle(&folder.join(format!("{name}.upd")))?;
         let (compressed, packages) = std::thread::scope(|scope| {
             let compressing = scope.spawn(|| self.compress(&folder.join(&image_name), &ranges));
             let packages: Vec<_> = self
@@ -297,6 +349,7 @@ impl Outputs<'_> {
                 sha256: compressed.image_sha256,
             }),
         }];
+        files.extend(bundle);
         for (role, name, text) in texts {
             write_atomically(&folder.join(&name), text.as_bytes())?;
             files.push(ArtifactFile {

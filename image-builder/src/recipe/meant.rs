@@ -40,6 +40,10 @@ pub struct Recipe {
     pub free_mib: u32,
     /// Size of a root slot in MiB.
     pub root_mib: u32,
+    /// Lowest index that devices take afterwards.
+    pub rollback_index: u32,
+    /// The root that devices trust updates by.
+    pub update_root: Option<String>,
     /// Mirrors by archive.
     pub mirrors: BTreeMap<String, String>,
 }

@@ -45,6 +45,9 @@ pub struct RecipeToml {
     /// How the image is laid out.
     #[serde(default)]
     pub image: ImageToml,
+    /// How devices take it as an update.
+    #[serde(default)]
+    pub update: UpdateToml,
     /// Mirror by archive name, such as `debian = "https://…"`.
     #[serde(default)]
     pub mirrors: BTreeMap<String, String>,
@@ -77,6 +80,18 @@ impl Default for ImageToml {
             root_mib: 768,
         }
     }
+}
+
+/// `[update]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct UpdateToml {
+    /// Folder of the update keys, beside `overlays/`: `keys` if absent. Devices are made with the newest root in it; without one
+    /// they take no updates.
+    pub keys: Option<String>,
+    /// Devices that kept a version take none with a lower index. Raise it when an older version has a fault that must not come
+    /// back.
+    pub rollback_index: u32,
 }
 
 /// How partitions are laid out.

@@ -8,6 +8,7 @@ fn update(index: u32) -> Update {
         manifest: Sha256Digest::of("manifest"),
         version: "2.0".into(),
         rollback_index: index,
+        baseline: Vec::new(),
         arms: 0,
         steps: 0,
     }

@@ -15,6 +15,8 @@ pub struct Board {
     /// Second-stage firmware read from the card. The Pi 5's is in its EEPROM.
     firmware: &'static [&'static str],
     device_tree: &'static str,
+    /// What its device tree says that it is compatible with, first.
+    pub compatible: &'static str,
     /// Name of the kernel when `config.txt` does not say.
     kernel: &'static str,
 }
@@ -29,6 +31,7 @@ const BOARDS: &[Board] = &[
         reads_first_stage: true,
         firmware: OLD,
         device_tree: "bcm2837-rpi-3-b.dtb",
+        compatible: "raspberrypi,3-model-b",
         kernel: "kernel8.img",
     },
     Board {
@@ -37,6 +40,7 @@ const BOARDS: &[Board] = &[
         reads_first_stage: true,
         firmware: OLD,
         device_tree: "bcm2837-rpi-3-b-plus.dtb",
+        compatible: "raspberrypi,3-model-b-plus",
         kernel: "kernel8.img",
     },
     Board {
@@ -45,6 +49,7 @@ const BOARDS: &[Board] = &[
         reads_first_stage: true,
         firmware: OLD,
         device_tree: "bcm2837-rpi-zero-2-w.dtb",
+        compatible: "raspberrypi,model-zero-2-w",
         kernel: "kernel8.img",
     },
     Board {
@@ -53,6 +58,7 @@ const BOARDS: &[Board] = &[
         reads_first_stage: false,
         firmware: NEW,
         device_tree: "bcm2711-rpi-4-b.dtb",
+        compatible: "raspberrypi,4-model-b",
         kernel: "kernel8.img",
     },
     Board {
@@ -61,6 +67,7 @@ const BOARDS: &[Board] = &[
         reads_first_stage: false,
         firmware: NEW,
         device_tree: "bcm2711-rpi-400.dtb",
+        compatible: "raspberrypi,400",
         kernel: "kernel8.img",
     },
     Board {
@@ -69,6 +76,7 @@ const BOARDS: &[Board] = &[
         reads_first_stage: false,
         firmware: NEW,
         device_tree: "bcm2711-rpi-cm4-io.dtb",
+        compatible: "raspberrypi,4-compute-module",
         kernel: "kernel8.img",
     },
     Board {
@@ -77,6 +85,7 @@ const BOARDS: &[Board] = &[
         reads_first_stage: false,
         firmware: &[],
         device_tree: "bcm2712-rpi-5-b.dtb",
+        compatible: "raspberrypi,5-model-b",
         kernel: "kernel_2712.img",
     },
 ];

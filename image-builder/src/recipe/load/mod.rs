@@ -63,6 +63,13 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         }
     }
     check_together(file, &overlays, problems);
+    let keys = project.join(written.update.keys.as_deref().unwrap_or("keys"));
+    let update_root = newest_root(&keys);
+    if written.update.keys.is_some() && update_root.is_none() {
+        let text = format!("update.keys: {} has no 1.root.json", keys.display());
+        let hint = Some("make keys with `bakelite keys init`".into());
+        problems.push(problem(file, None, text, hint));
+    }
     if written.image.layout == Layout::Ab && !agent {
         let text =
             "layout “ab” needs an overlay with the agent: it is the agent that chooses the slot";
@@ -85,6 +92,8 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         boot_mib: written.image.boot_mib,
         free_mib: written.image.free_mib,
         root_mib: written.image.root_mib,
+        update_root,
+        rollback_index: written.update.rollback_index,
         mirrors: written.mirrors,
     })
 }
@@ -101,6 +110,14 @@ fn problem(
         text: text.into(),
         hint,
     }
+}
+
+/// Returns the newest root of a folder of update keys: roots are numbered from 1, without gaps.
+fn newest_root(keys: &Path) -> Option<String> {
+    let roots = (1..).map_while(|version| {
+        fs_err::read_to_string(keys.join(format!("{version}.root.json"))).ok()
+    });
+    roots.last()
 }
 
 fn check_word(file: &Path, key: &str, value: &str, problems: &mut Vec<Problem>) {

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use boot_partition::autoboot::{self, Autoboot};
 use boot_partition::mbr::SECTOR;
-use content_digest::{DigestBuilder, Sha256Digest};
+use content_digest::DigestBuilder;
 use verity_tree::{SALT, Salted, Superblock, Tree};
 
 use super::{BLOCK, Image, Report, boot_files, within};
 use crate::dpkg::Scripts;
 use crate::initramfs;
+use crate::outputs::bundle::Slots;
 use crate::partitions::fat;
 use crate::partitions::layout::{Ab, MIB};
 use crate::worker::{TaskError, finish};
@@ -45,13 +46,13 @@ impl Image {
         used.push((layout.boot(1).0, BLOCK));
 
         let version = boot_files::kernel_version(tree)?;
-        let (root_hash, root_length) = self.root_slot(disk, &layout, &version)?;
-        used.push((layout.root(0).0, root_length));
+        let mut slots = self.root_slot(disk, &layout, &version)?;
+        used.push(slots.root);
 
         let initramfs = initramfs::make(tree, &version, &self.initramfs_modules)?;
         let line = format!(
-            "bakelite.disk={:08x} bakelite.root={root_hash} {PANIC}",
-            self.identities.disk_signature
+            "bakelite.disk={:08x} bakelite.root={} {PANIC}",
+            self.identities.disk_signature, slots.root_hash
         );
         let mut files = self.boot_files(tree, &version, initramfs, &line)?;
         let mut first =
@@ -70,10 +71,15 @@ impl Image {
             ("bootslot", layout.boot(0), &files),
         ] {
             volume.label = label;
-            used.extend(within(
-                offset,
-                fat::write(disk, offset, size, volume, files)?,
-            ));
+            let written = fat::write(disk, offset, size, volume, files)?;
+            if offset == slots.boot.0 {
+                slots.boot.1 = written
+                    .iter()
+                    .map(|(at, length)| at + length)
+                    .max()
+                    .unwrap_or(0);
+            }
+            used.extend(within(offset, written));
             volume.id = volume.id.wrapping_add(1);
         }
         let grows = format!(",resize={MOST_DATA}");
@@ -82,17 +88,17 @@ impl Image {
         Ok(Report {
             size: layout.image_size(),
             used,
+            slots: Some(slots),
         })
     }
 
-    /// Fills the first root slot: the file system, and the tree of hashes behind it. Returns the root hash, and the length of
-    /// both in bytes.
+    /// Fills the first root slot: the file system, and the tree of hashes behind it.
     fn root_slot(
         &self,
         disk: &mut fs_err::File,
         layout: &Ab,
         version: &str,
-    ) -> Result<(Sha256Digest, u64), TaskError> {
+    ) -> Result<Slots, TaskError> {
         let file = Path::new(finish::OUT).join("root.erofs");
         self.make_erofs(&file, version)?;
         let length = fs_err::metadata(&file)?.len().next_multiple_of(BLOCK);
@@ -126,7 +132,15 @@ impl Image {
         disk.write_all(&block)?;
         disk.write_all(&tree.bytes)?;
         fs_err::remove_file(&file)?;
-        Ok((tree.root, total))
+        Ok(Slots {
+            disk: self.identities.disk_signature,
+            boot: (layout.boot(0).0, 0),
+            boot_room: layout.boot_size,
+            root: (offset, total),
+            data_blocks: length / BLOCK,
+            salt: hex::encode(salt),
+            root_hash: tree.root,
+        })
     }
 
     /// Compressed in a way that leaves unchanged files unchanged: no tails inside inodes, no fragments shared by files.

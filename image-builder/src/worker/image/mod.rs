@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, TaskError, confine};
 use crate::dpkg::Scripts;
 use crate::initramfs;
+use crate::outputs::bundle::Slots;
 use crate::partitions::ext4;
 use crate::partitions::layout::Identities;
 use crate::sandbox::{self, Confinement, Root};
@@ -82,6 +83,8 @@ pub struct Report {
     pub size: u64,
     /// Used ranges of bytes, rising: (offset, length).
     pub used: Vec<(u64, u64)>,
+    /// What an update of it consists of, if it has slots.
+    pub slots: Option<Slots>,
 }
 
 impl Image {

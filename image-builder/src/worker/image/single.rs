@@ -49,6 +49,7 @@ impl Image {
         Ok(Report {
             size: layout.image_size(),
             used,
+            slots: None,
         })
     }
 }

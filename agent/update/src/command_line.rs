@@ -1,37 +1,41 @@
 //! What the image tells on the kernel's command line.
 
-use crate::Failure;
+/// The line lacks what an image with two slots says there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel's command line {what}")]
+pub struct BadCommandLine {
+    what: String,
+}
+
+fn bad(what: impl Into<String>) -> BadCommandLine {
+    BadCommandLine { what: what.into() }
+}
 
 /// What concerns this program. Both slots of a version have the same line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CommandLine {
+pub struct CommandLine {
     /// Signature of the disk (`bakelite.disk=`).
-    pub(crate) disk: u32,
+    pub disk: u32,
     /// Root hash of the root file system (`bakelite.root=`).
-    pub(crate) root: [u8; 32],
+    pub root: [u8; 32],
     /// The program that all others come from (`init=`).
-    pub(crate) init: String,
+    pub init: String,
 }
 
 impl CommandLine {
-    pub(crate) fn read() -> Result<Self, Failure> {
-        Self::parse(&fs_err::read_to_string("/proc/cmdline")?)
-    }
-
-    fn parse(line: &str) -> Result<Self, Failure> {
+    /// Reads the line, as `/proc/cmdline` has it.
+    pub fn parse(line: &str) -> Result<Self, BadCommandLine> {
         let value = |key: &str| {
             line.split_whitespace()
                 .rev()
                 .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
         };
-        let needed = |key: &str| {
-            value(key).ok_or_else(|| format!("the kernel's command line has no {key}="))
-        };
+        let needed = |key: &str| value(key).ok_or_else(|| bad(format!("has no {key}=")));
         let disk = u32::from_str_radix(needed("bakelite.disk")?, 16)
-            .map_err(|_malformed| "bakelite.disk= is not eight hexadecimal digits")?;
+            .map_err(|_malformed| bad("says bakelite.disk= without eight hexadecimal digits"))?;
         let mut root = [0; 32];
         hex::decode_to_slice(needed("bakelite.root")?, &mut root)
-            .map_err(|_malformed| "bakelite.root= is not 64 hexadecimal digits")?;
+            .map_err(|_malformed| bad("says bakelite.root= without 64 hexadecimal digits"))?;
         Ok(Self {
             disk,
             root,

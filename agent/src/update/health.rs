@@ -1,0 +1,108 @@
+//! Whether a device is healthy: what its owner needs from it, and nothing else.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Units that must run.
+const UNITS: &[&str] = &["bakelite-agent.service", "bakelite-helper.service"];
+/// Checks of the product's makers: programs that end with 0, in the verified root file system.
+const OWN: &str = "/usr/lib/bakelite/health.d";
+
+/// Returns the names of the checks that hold now.
+pub(super) fn passing() -> Vec<String> {
+    let checks = all();
+    let holding = checks.into_iter().filter(|(_, result)| result.is_ok());
+    holding.map(|(name, _)| name).collect()
+}
+
+/// Runs all checks. Returns each one's name, and why it does not hold.
+pub(super) fn all() -> Vec<(String, Result<(), String>)> {
+    let mut checks: Vec<(String, Result<(), String>)> = UNITS
+        .iter()
+        .map(|unit| ((*unit).to_owned(), unit_runs(unit)))
+        .collect();
+    checks.push(("the network".into(), has_route()));
+    checks.push(("the data partition".into(), can_keep()));
+    checks.push(("the page".into(), answers()));
+    for entry in fs_err::read_dir(OWN).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        checks.push((name, ends_well(&entry.path())));
+    }
+    checks
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a fixed program with fixed arguments, and no shell"
+)]
+fn unit_runs(unit: &str) -> Result<(), String> {
+    let output = Command::new("/usr/bin/systemctl")
+        .args(["is-active", unit])
+        .output();
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "it is {}",
+        String::from_utf8_lossy(&output.stdout).trim()
+    ))
+}
+
+/// The default route, by either protocol (proc(5), `/proc/net/route` and `/proc/net/ipv6_route`).
+fn has_route() -> Result<(), String> {
+    let four = fs_err::read_to_string("/proc/net/route").unwrap_or_default();
+    let six = fs_err::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    let is_default = four
+        .lines()
+        .any(|line| line.split_whitespace().nth(1) == Some("00000000"));
+    let zero = "0".repeat(32);
+    let is_default_six = six.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.first() == Some(&zero.as_str())
+            && words.get(1) == Some(&"00")
+            && words.last() != Some(&"lo")
+    });
+    if is_default || is_default_six {
+        Ok(())
+    } else {
+        Err("there is no way out of the local network".into())
+    }
+}
+
+fn can_keep() -> Result<(), String> {
+    let file = Path::new("/data/health");
+    let written =
+        fs_err::write(file, "healthy").and_then(|()| fs_err::File::open(file)?.sync_all());
+    written
+        .and_then(|()| fs_err::remove_file(file))
+        .map_err(|error| error.to_string())
+}
+
+/// The daemon says itself whether it serves; whether its port is open shows here.
+fn answers() -> Result<(), String> {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
+    let connected =
+        std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5));
+    connected
+        .map(drop)
+        .map_err(|error| format!("https://127.0.0.1: {error}"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program of the verified root file system"
+)]
+fn ends_well(program: &Path) -> Result<(), String> {
+    let output = Command::new(program)
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(said
+        .lines()
+        .next_back()
+        .map_or_else(|| output.status.to_string(), str::to_owned))
+}

@@ -1,0 +1,95 @@
+//! `bakelite keys` and `bakelite publish`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use artifact_manifest::{ArtifactManifest, Role};
+use jiff::Timestamp;
+use release_channel::{Channel, Keys};
+
+use super::Outcome;
+use crate::arguments::update::{KeysArguments, KeysCommand, PublishArguments};
+use crate::command_error::CommandError;
+use crate::ui::Ui;
+
+pub(super) fn keys(command: &KeysCommand, ui: &mut Ui) -> Outcome {
+    match command {
+        KeysCommand::Init(arguments) => init(arguments, ui),
+        KeysCommand::Show(arguments) => show(arguments, ui),
+    }
+}
+
+fn init(arguments: &KeysArguments, ui: &mut Ui) -> Outcome {
+    let folder = &arguments.keys;
+    let keys = Keys::init(folder, Timestamp::now().as_second()).map_err(CommandError::Keys)?;
+    let id = id_of(&keys)?;
+    let text = format!(
+        "{0}/1.root.json is what devices are made with: commit it\n\
+         {0}/private/update.key signs updates: keep a copy where nothing burns, and show it to nobody\n  key {id}",
+        folder.display()
+    );
+    ui.answer(&text, &serde_json::json!({ "keys": folder, "id": id }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(arguments: &KeysArguments, ui: &mut Ui) -> Outcome {
+    let keys = Keys::read(&arguments.keys).map_err(CommandError::Keys)?;
+    let id = id_of(&keys)?;
+    let version = keys.roots().last().map_or(0, |(version, _)| *version);
+    let text = format!(
+        "root {version}, of {}\n  key {id} is here",
+        keys.roots().len()
+    );
+    ui.answer(&text, &serde_json::json!({ "root": version, "keys": [id] }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn id_of(keys: &Keys) -> Result<String, CommandError> {
+    let public = keys.public().map_err(CommandError::Keys)?;
+    Ok(public
+        .first()
+        .map_or_else(String::new, update_trust::Key::id))
+}
+
+pub(super) fn publish(command: &PublishArguments, ui: &mut Ui) -> Outcome {
+    let keys = Keys::read(&command.keys.keys).map_err(CommandError::Keys)?;
+    let bundle = bundle_of(&command.build)?;
+    let channel = Channel::new(&command.to);
+    let published = channel
+        .publish(&keys, &bundle, Timestamp::now().as_second())
+        .map_err(CommandError::Publish)?;
+    let text = format!(
+        "{} {} is out\n  {}\n  manifest {}\n  metadata version {}",
+        published.manifest.product,
+        published.manifest.version,
+        published.bundle.display(),
+        published.id,
+        published.version
+    );
+    let answer = serde_json::json!({
+        "product": published.manifest.product, "version": published.manifest.version,
+        "manifest": published.id, "bundle": published.bundle, "metadata-version": published.version,
+    });
+    ui.answer(&text, &answer);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the bundle of a build, by its manifest; a file is the bundle itself.
+fn bundle_of(build: &Path) -> Result<PathBuf, CommandError> {
+    if !build.is_dir() {
+        return Ok(build.to_owned());
+    }
+    let text = fs_err::read_to_string(build.join("manifest.json"))
+        .map_err(CommandError::io("read the build's manifest"))?;
+    let manifest = ArtifactManifest::from_json(&text)
+        .map_err(std::io::Error::other)
+        .map_err(CommandError::io("read the build's manifest"))?;
+    let bundle = manifest.files.iter().find(|file| file.role == Role::Bundle);
+    let missing = || CommandError::Usage {
+        text: format!(
+            "{} has no update bundle: only images with the layout “ab” have one",
+            build.display()
+        ),
+    };
+    Ok(build.join(&bundle.ok_or_else(missing)?.name))
+}

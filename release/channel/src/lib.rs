@@ -1,0 +1,16 @@
+//! A channel of updates as static files: signed metadata, and bundles. In: keys, a bundle, a folder. Out: files that any web
+//! server can serve, the newest metadata last. Never talks to a device, and is told the time.
+//!
+//! ```text
+//! metadata/1.root.json …  N.targets.json  N.snapshot.json  timestamp.json
+//! bundles/NAME-VERSION.upd
+//! ```
+
+mod keys;
+mod publish;
+
+pub use keys::{Keys, KeysError};
+pub use publish::{Channel, PublishError, Published};
+
+#[cfg(test)]
+mod tests;

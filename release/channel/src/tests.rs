@@ -1,0 +1,110 @@
+use std::io::Cursor;
+use std::path::Path;
+
+use ota_bundle::{Bundle, Draft, Kind, Verity, Writer};
+use update_trust::{Metadata, Seen, verify};
+
+use super::*;
+
+const NOW: i64 = 1_767_225_600;
+
+fn bundle(path: &Path, version: &str, contents: u8) {
+    let (root, boot) = (vec![contents; 40_960], vec![contents; 5000]);
+    let pack = |bytes: &[u8]| Ok(bytes.to_vec());
+    let mut writer = Writer::new(Cursor::new(Vec::new()));
+    let verity = Verity {
+        data_blocks: 4,
+        salt: "00".repeat(32),
+        root: content_digest::Sha256Digest::of("root"),
+    };
+    writer
+        .image(
+            Kind::Root,
+            (40_960, 40_960),
+            Some(verity),
+            &mut &root[..],
+            pack,
+        )
+        .unwrap();
+    writer
+        .image(Kind::Boot, (5000, 5000), None, &mut &boot[..], pack)
+        .unwrap();
+    let draft = Draft {
+        product: "kvm".into(),
+        version: version.into(),
+        created: 1,
+        rollback_index: 0,
+        boards: vec!["raspberrypi,4-model-b".into()],
+        disk: 1,
+        notes: None,
+    };
+    writer
+        .finish(draft, &mut fs_err::File::create(path).unwrap(), |_| {
+            Ok(Vec::new())
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_is_published_a_device_with_the_root_trusts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let keys = Keys::init(&path("keys"), NOW).unwrap();
+    assert!(matches!(
+        Keys::init(&path("keys"), NOW),
+        Err(KeysError::There { .. })
+    ));
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs_err::metadata(path("keys/private/update.key"))
+            .unwrap()
+            .permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    let channel = Channel::new(&path("stable"));
+    bundle(&path("1.upd"), "1.0", 1);
+    bundle(&path("2.upd"), "2.0", 2);
+    assert_eq!(
+        channel.publish(&keys, &path("1.upd"), NOW).unwrap().version,
+        1
+    );
+    let second = channel.publish(&keys, &path("2.upd"), NOW).unwrap();
+    assert_eq!(second.version, 2);
+    let root = keys.newest_root().as_bytes();
+    let online = verify(root, &channel.metadata().unwrap(), &Seen::default(), NOW).unwrap();
+    assert_eq!(online.digest("kvm-2.0"), Some(second.id));
+    assert!(online.digest("kvm-1.0").is_some());
+    // Without a network: what the bundle carries.
+    let bytes = fs_err::read(path("stable/bundles/kvm-2.0.upd")).unwrap();
+    let read = Bundle::read(&bytes).unwrap();
+    let carried = Metadata::from_bytes(read.trust()).unwrap();
+    let offline = verify(root, &carried, &Seen::default(), 0).unwrap();
+    assert!(offline.vouches_for(second.id));
+    assert!(read.verify(second.id).is_ok());
+    // Another bundle with a version that is out already.
+    bundle(&path("other.upd"), "2.0", 3);
+    assert!(matches!(
+        channel.publish(&keys, &path("other.upd"), NOW),
+        Err(PublishError::Other { .. })
+    ));
+    // Other keys do not go on with this channel.
+    let others = Keys::init(&path("others"), NOW).unwrap();
+    assert!(matches!(
+        channel.publish(&others, &path("1.upd"), NOW),
+        Err(PublishError::Channel(_))
+    ));
+}
+
+#[test]
+fn a_damaged_bundle_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::init(&folder.path().join("keys"), NOW).unwrap();
+    let path = folder.path().join("1.upd");
+    bundle(&path, "1.0", 1);
+    let bytes = fs_err::read(&path).unwrap();
+    let channel = Channel::new(&folder.path().join("stable"));
+    for length in [0, 60, 200, bytes.len() - 1] {
+        fs_err::write(&path, &bytes[..length]).unwrap();
+        assert!(channel.publish(&keys, &path, NOW).is_err(), "{length}");
+    }
+    assert!(!folder.path().join("stable").exists());
+}
