@@ -27,6 +27,7 @@ mod device_network;
 mod device_page;
 mod device_settings;
 mod device_tablet;
+mod device_update;
 mod device_wi_fi;
 mod release_manual;
 mod release_sync;

@@ -69,6 +69,8 @@ pub struct Device {
     /// Port on 127.0.0.1 that leads to HTTPS where the device has the address [`OTHER`].
     pub other: u16,
     ports: Ports,
+    image: PathBuf,
+    restarts: bool,
     disk: PathBuf,
     console: PathBuf,
     client: Client,
@@ -82,8 +84,14 @@ impl Device {
         Self::boot(folder)
     }
 
-    /// Boots the probe image on a new disk in `folder` and waits until the agent answers.
+    /// Boots the probe image on a new disk in `folder` and waits until the agent answers. A restart ends the machine.
     pub fn boot(folder: &Path) -> Self {
+        let image = outputs("kvm-probe").join("kvm-probe-0.1.0.img.zst");
+        Self::boot_image(folder, &image, false)
+    }
+
+    /// The same with another image, and a machine that may restart.
+    pub fn boot_image(folder: &Path, image: &Path, restarts: bool) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let ports = Ports {
             https: free_pair(),
@@ -92,7 +100,7 @@ impl Device {
             other_shell: free_port(),
         };
         let disk = folder.join("device.img");
-        let machine = start(ports, &disk);
+        let machine = start(ports, image, restarts, &disk);
         let client = Client::builder()
             .danger_accept_invalid_certs(true)
             .cookie_store(true)
@@ -103,6 +111,8 @@ impl Device {
             port: ports.https,
             other: ports.other,
             ports,
+            image: image.to_owned(),
+            restarts,
             console: disk.with_extension("console"),
             disk,
             client: client.expect("a client"),
@@ -115,7 +125,7 @@ impl Device {
     pub fn cut_power(&mut self, port: u16) {
         drop(self.machine.kill());
         drop(self.machine.wait());
-        self.machine = start(self.ports, &self.disk);
+        self.machine = start(self.ports, &self.image, self.restarts, &self.disk);
         self.wait_until_healthy(port);
     }
 
@@ -181,6 +191,33 @@ impl Device {
         // What came before is said, too; whoever awaits something asks again.
         let _outcome = stream.read_to_end(&mut said);
         String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Runs a script again and again, over restarts of the device, until it says what is awaited.
+    pub fn await_over_restarts(&self, script: &str, is_it: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + Duration::from_mins(8);
+        loop {
+            // While it starts nobody listens there, or somebody who goes away.
+            let said = self.try_shell(script).unwrap_or_default();
+            if is_it(&said) {
+                return said;
+            }
+            assert!(
+                Instant::now() < until,
+                "{script}\nsays:\n{said}\n{}",
+                self.console()
+            );
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn try_shell(&self, script: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports.shell))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.write_all(format!("{script}\nexit\n").as_bytes())?;
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said)?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Runs a script until it says what is awaited. Returns what it said.
@@ -305,17 +342,18 @@ impl Device {
 }
 
 /// Starts the probe image on a disk: a new one, or as it was left.
-fn start(ports: Ports, disk: &Path) -> Child {
-    let image = outputs("kvm-probe").join("kvm-probe-0.1.0.img.zst");
+fn start(ports: Ports, image: &Path, restarts: bool, disk: &Path) -> Child {
     let mut arguments = vec![
         "boot".to_owned(),
-        "--end-at-restart".into(),
         image.display().to_string(),
         "--disk".into(),
         disk.display().to_string(),
         "--port".into(),
         ports.https.to_string(),
     ];
+    if !restarts {
+        arguments.push("--end-at-restart".into());
+    }
     for forward in [
         format!("udp:{}:443", ports.https),
         format!("{}:9000", ports.shell),

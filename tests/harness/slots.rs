@@ -99,6 +99,7 @@ impl Version {
             manifest: self.verified.id(),
             version: self.name.clone(),
             rollback_index: self.verified.manifest().rollback_index,
+            created: self.verified.manifest().created,
             baseline: Vec::new(),
             arms: 0,
             steps: 0,

@@ -142,7 +142,26 @@ fn show_settings(list: &Kept, data: &Path, root: &Path, settings: Settings) -> R
         )
         .map_err(|error| format!("cannot show what is kept of /{top}: {error}"))?;
     }
-    // Those of earlier slots are of no use to anybody, but for the one before: going back needs it.
+    forget_old(&all, settings)
+}
+
+/// Removes copies that nobody uses any more. The one before the good slot's stays: going back to its version needs it.
+fn forget_old(all: &Path, settings: Settings) -> Result<(), Failure> {
+    let stays = [
+        settings.used,
+        settings.good,
+        settings.good.saturating_sub(1),
+    ];
+    for entry in fs_err::read_dir(all)? {
+        let entry = entry?;
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok());
+        if number.is_none_or(|number| !stays.contains(&number)) {
+            kept::remove(&entry.path())?;
+        }
+    }
     Ok(())
 }
 

@@ -89,7 +89,7 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
         let why = match cause {
             Cause::Power => "the power came",
             Cause::Restart => "it was restarted",
-            Cause::Crash => "it restarted, and nobody had asked for it",
+            Cause::Crash => "it restarted",
             Cause::Unknown => "the firmware does not say why",
         };
         region.log(

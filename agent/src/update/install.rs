@@ -28,6 +28,7 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         manifest: bundle.id(),
         version: manifest.version.clone(),
         rollback_index: manifest.rollback_index,
+        created: manifest.created,
         baseline: health::passing(),
         arms: 0,
         steps: 0,

@@ -19,13 +19,14 @@ use firmware::Board;
 
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-/// Runs `install FILE`, `watch` or `status`.
+/// Runs `install FILE`, `watch`, `stopping` or `status`.
 pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Result<(), Failure> {
     match (words.next().as_deref(), words.next()) {
         (Some("install"), Some(file)) => install::run(Path::new(&file)),
         (Some("watch"), None) => watch::run(),
+        (Some("stopping"), None) => Own::open()?.tell(Event::Stopping),
         (Some("status"), None) => status(),
-        _ => Err("say install and a file, watch, or status".into()),
+        _ => Err("say install and a file, watch, stopping, or status".into()),
     }
 }
 

@@ -94,6 +94,9 @@ pub struct Update {
     pub version: String,
     /// Its rollback index.
     pub rollback_index: u32,
+    /// Time of its newest part, in seconds since 1970: no time before it is true once it is kept.
+    #[serde(default)]
+    pub created: u64,
     /// Checks of health that held before: what was broken already does not make it unhealthy.
     #[serde(default)]
     pub baseline: Vec<String>,
@@ -149,6 +152,9 @@ pub enum Phase {
         boot: String,
         /// Which copy of the settings it uses.
         settings: u32,
+        /// Whether somebody restarted or switched off the device: then the end of the trial is no fault of the version.
+        #[serde(default)]
+        was_stopped: bool,
     },
     /// It is healthy: the firmware is being told to start it from now on.
     Committing {

@@ -111,7 +111,7 @@ fn rotation_reaches_devices_that_skipped_it_and_revoked_keys_sign_nothing() {
     )
     .unwrap();
     let roots = [(1, first.clone()), (2, second.clone()), (3, third.clone())];
-    let metadata = release(&[three], &roots, &releases(&["3.0"]), 7, when()).unwrap();
+    let metadata = release(&[three.clone()], &roots, &releases(&["3.0"]), 7, when()).unwrap();
     // A device that was made with the first root.
     let trusted = verify(first.as_bytes(), &metadata, &Seen::default(), NOW).unwrap();
     assert_eq!(trusted.versions, (3, 7));

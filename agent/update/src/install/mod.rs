@@ -11,7 +11,7 @@ use std::io;
 use agent_region::Slot;
 use agent_region::disk::Disk;
 use boot_partition::mbr::SECTOR;
-use ota_bundle::{Bundle, Kind, Segment, SegmentError, Stored, Verified};
+use ota_bundle::{Bundle, Kind, Segment, SegmentError, Verified};
 
 pub use place::{Facts, Misfit, Places};
 
@@ -115,12 +115,16 @@ pub fn install(
     }
     work.flush()?;
     let head = head.unwrap_or_default();
-    verify::root(
+    let manifest = bundle.manifest();
+    let root = places.offset(Kind::Root, target);
+    verify::image(work.disk, manifest.image(Kind::Root), root, &[], "root")?;
+    verify::image(
         work.disk,
-        bundle.manifest(),
-        places.offset(Kind::Root, target),
+        manifest.image(Kind::Boot),
+        head_place,
+        &head,
+        "boot",
     )?;
-    verify::boot(work.disk, bundle.manifest(), head_place, &head)?;
     work.write_head(head_place, &head)?;
     Ok(work.so_far)
 }
@@ -169,12 +173,19 @@ impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
         }
     }
 
-    /// Puts one segment where it belongs, unless it is there.
+    /// Puts one segment where it belongs, unless it is there. Most are as in the running slot: those are hashed once.
     fn segment(&mut self, segment: &Segment, from: u64, to: u64) -> Result<(), InstallError> {
-        if self.is_at(segment, to)? {
+        let is_running = self.take_from(segment, from)?;
+        self.there.resize(segment.length as usize, 0);
+        self.disk
+            .read_at(to + segment.place, &mut self.there)
+            .map_err(InstallError::Disk)?;
+        if is_running && self.there == self.plain || !is_running && segment.is(&self.there) {
             return self.done(segment);
         }
-        self.obtain(segment, from)?;
+        if !is_running {
+            self.fetch(segment)?;
+        }
         self.disk
             .write_at(to + segment.place, &self.plain)
             .map_err(InstallError::Disk)?;
@@ -189,7 +200,9 @@ impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
         from: u64,
         to: u64,
     ) -> Result<Vec<u8>, InstallError> {
-        self.obtain(segment, from)?;
+        if !self.take_from(segment, from)? {
+            self.fetch(segment)?;
+        }
         let sector = self.plain.len().min(SECTOR as usize);
         let head = self.plain[..sector].to_vec();
         self.there.resize(segment.length as usize, 0);
@@ -206,20 +219,17 @@ impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
         Ok(head)
     }
 
-    fn is_at(&mut self, segment: &Segment, slot: u64) -> Result<bool, InstallError> {
-        self.there.resize(segment.length as usize, 0);
+    /// Has the segment in `plain` if the running slot has the same.
+    fn take_from(&mut self, segment: &Segment, from: u64) -> Result<bool, InstallError> {
+        self.plain.resize(segment.length as usize, 0);
         self.disk
-            .read_at(slot + segment.place, &mut self.there)
+            .read_at(from + segment.place, &mut self.plain)
             .map_err(InstallError::Disk)?;
-        Ok(segment.is(&self.there))
+        Ok(segment.is(&self.plain))
     }
 
-    /// Has the segment in `plain`: from the running slot if it has the same, else from the bundle.
-    fn obtain(&mut self, segment: &Segment, from: u64) -> Result<(), InstallError> {
-        if segment.kind() != Stored::Zeros && self.is_at(segment, from)? {
-            std::mem::swap(&mut self.plain, &mut self.there);
-            return Ok(());
-        }
+    /// Has the segment in `plain`, from the bundle.
+    fn fetch(&mut self, segment: &Segment) -> Result<(), InstallError> {
         self.stored.clear();
         if segment.stored > 0 {
             self.source

@@ -48,6 +48,8 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// Somebody restarts the device, or switches it off.
+    Stopping,
     /// The checks of health held long enough.
     Healthy,
     /// The firmware was told, and what it was told was read back.
@@ -151,6 +153,29 @@ pub fn next(state: &State, event: Event) -> Result<Step, Refused> {
             deed: Deed::PointTo(state.good.other()),
             ..to(state, Phase::Committing { update, settings })
         }),
+        (
+            Phase::Trial {
+                update,
+                way,
+                boot,
+                settings,
+                ..
+            },
+            Event::Stopping,
+        ) => {
+            let was_stopped = true;
+            Ok(to(
+                state,
+                Phase::Trial {
+                    update,
+                    way,
+                    boot,
+                    settings,
+                    was_stopped,
+                },
+            ))
+        }
+        (phase, Event::Stopping) => Ok(to(state, phase)),
         (Phase::Committing { update, settings }, Event::Committed) => {
             Ok(kept(state, update, settings))
         }
@@ -223,6 +248,7 @@ fn kept(state: &State, update: Update, settings: u32) -> Step {
             good,
             settings,
             rollback_index: state.rollback_index.max(update.rollback_index),
+            clock_floor: state.clock_floor.max(update.created),
             phase: Phase::Idle,
             outcome: Some(Outcome {
                 manifest: update.manifest,

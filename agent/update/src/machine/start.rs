@@ -31,21 +31,20 @@ pub(super) fn started(state: &State, phase: Phase, slot: Slot, boot: String, cau
             },
         ),
         // One process of the initramfs may read the same start twice.
+        Phase::Trial { boot: before, .. } if is_target && before == boot => {
+            to(state, state.phase.clone())
+        }
         Phase::Trial {
             update,
             way,
-            boot: before,
-            settings,
-        } if is_target && before == boot => to(
-            state,
-            Phase::Trial {
-                update,
-                way,
-                boot,
-                settings,
-            },
-        ),
-        Phase::Trial { update, way, .. } => {
+            was_stopped,
+            ..
+        } => {
+            // A register that says "not by power" cannot tell who restarted the device.
+            let cause = match cause {
+                Cause::Crash if was_stopped => Cause::Restart,
+                cause => cause,
+            };
             ended_in_trial(state, update, way, is_target, boot, cause)
         }
         // The sector was written: what is missing is to say so.
@@ -108,6 +107,7 @@ fn trial(state: &State, update: Update, way: Way, boot: String) -> Step {
                 way,
                 boot,
                 settings,
+                was_stopped: false,
             },
         )
     }
@@ -145,13 +145,13 @@ fn ended_in_trial(
     let reason = match cause {
         Cause::Power => "the power was cut while it was on trial",
         Cause::Crash => "it crashed or hung while it was on trial",
-        Cause::Restart => "it restarted while it was on trial",
+        Cause::Restart => "the device was restarted while it was on trial",
         Cause::Unknown => "its trial ended without a word",
     };
     match (is_target, cause) {
-        (false, Cause::Power | Cause::Unknown) => once_more(state, update, reason),
-        (false, Cause::Crash | Cause::Restart) => ended(state, update, reason.into()),
-        (true, Cause::Power | Cause::Unknown)
+        (false, Cause::Power | Cause::Unknown | Cause::Restart) => once_more(state, update, reason),
+        (false, Cause::Crash) => ended(state, update, reason.into()),
+        (true, Cause::Power | Cause::Unknown | Cause::Restart)
             if update.arms < MOST_ARMS && update.steps < MOST_STEPS =>
         {
             let update = Update {

@@ -8,6 +8,7 @@ fn update(index: u32) -> Update {
         manifest: Sha256Digest::of("manifest"),
         version: "2.0".into(),
         rollback_index: index,
+        created: 7,
         baseline: Vec::new(),
         arms: 0,
         steps: 0,
@@ -57,6 +58,9 @@ impl Device {
 
     /// Starts as the firmware does: the flag holds once, and not over a power cut.
     fn restart(&mut self, cause: Cause) {
+        if cause == Cause::Restart {
+            self.tell(Event::Stopping).unwrap();
+        }
         let asked = self.asked.take().filter(|_| cause != Cause::Power);
         self.start(asked.unwrap_or(self.points_to), cause);
     }
@@ -108,7 +112,31 @@ fn a_healthy_update_is_kept() {
             ),
             (Slot::B, 1, 1)
         );
-        assert_eq!(device.is_kept(), Some(true));
+        assert_eq!(
+            (device.is_kept(), device.state.clock_floor),
+            (Some(true), 7)
+        );
+    }
+}
+
+#[test]
+fn who_restarts_the_device_on_trial_does_not_reject_it() {
+    for way in WAYS {
+        let mut device = Device::new();
+        device.install(way);
+        device.restart(Cause::Restart);
+        // The firmware cannot tell it from a crash.
+        device.tell(Event::Stopping).unwrap();
+        device.restart(Cause::Crash);
+        assert_eq!(device.is_kept(), None, "{:?}", device.notes);
+        if way == Way::OneShot {
+            device.tell(Event::Arm(way)).unwrap();
+            device.restart(Cause::Restart);
+        }
+        assert_eq!(device.running, Slot::B);
+        // Once only: the next one is a crash.
+        device.restart(Cause::Crash);
+        assert_eq!(device.is_kept(), Some(false), "{:?}", device.notes);
     }
 }
 

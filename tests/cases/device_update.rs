@@ -1,0 +1,198 @@
+//! A device updates itself, and no version that must not stay stays. In the virtual machine, whose firmware `bakelite boot`
+//! plays.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::extract::Path as Name;
+use axum::routing::get;
+use bakelite_tests::bakelite::{root, run, text};
+use bakelite_tests::device::Device;
+use bakelite_tests::serve::on_loopback;
+
+const STATUS: &str = "bakelite-agent update status 2>&1";
+
+/// Builds a version of the probe image that trusts the keys of this test.
+fn build(version: &str, keys: &Path) -> PathBuf {
+    let recipe = fs_err::read_to_string(root().join("recipes/kvm-probe.toml")).unwrap();
+    let recipe = recipe.replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
+    let recipe = format!("{recipe}\n[update]\nkeys = \"{}\"\n", keys.display());
+    // Below the project: that is where the overlays are looked for.
+    let folder = root().join("out/recipes");
+    fs_err::create_dir_all(&folder).unwrap();
+    let file = folder.join(format!("kvm-probe-{version}.toml"));
+    fs_err::write(&file, recipe).unwrap();
+    let out = root().join("out/updates");
+    let output = run(&[
+        "build",
+        file.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", text(&output));
+    out.join("kvm-probe").join(version)
+}
+
+fn bakelite(arguments: &[&str]) {
+    let output = run(arguments);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// A device with its first version, and where it finds the second.
+struct World {
+    device: Device,
+    address: String,
+    installs: Cell<u32>,
+}
+
+impl World {
+    /// Fetches a bundle and installs it. Returns what was said.
+    fn install(&self, name: &str) -> String {
+        let unit = format!("install-{}", self.installs.replace(self.installs.get() + 1));
+        let script = format!(
+            "curl -s -o /data/u.upd {}/{name} && systemd-run --quiet --collect --unit={unit} bakelite-agent update install /data/u.upd",
+            self.address
+        );
+        let said = self.device.shell(&script);
+        assert!(said.trim().is_empty(), "{said}");
+        // Emulated, it takes longer than a shell waits.
+        let script =
+            format!("systemctl is-active {unit}; journalctl -u {unit} -o cat --no-pager; true");
+        self.device.await_shell(&script, |said| {
+            said.starts_with("inactive") || said.starts_with("failed")
+        })
+    }
+
+    fn restart(&self) {
+        self.device.shell("sync; systemctl --no-block reboot");
+    }
+
+    fn await_status(&self, is_it: impl Fn(&str) -> bool) -> String {
+        self.device.await_over_restarts(STATUS, is_it)
+    }
+}
+
+fn is_resting(said: &str) -> bool {
+    said.contains("\"phase\": \"idle\"")
+}
+
+#[test]
+fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    let others = folder.path().join("others");
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    for folder in [&keys, &others] {
+        bakelite(&["keys", "init", "--keys", &path(folder)]);
+    }
+    let (first, second) = (build("1.0.0", &keys), build("2.0.0", &keys));
+    let (channel, forged) = (folder.path().join("channel"), folder.path().join("forged"));
+    bakelite(&[
+        "publish",
+        &path(&second),
+        "--to",
+        &path(&channel),
+        "--keys",
+        &path(&keys),
+    ]);
+    bakelite(&[
+        "publish",
+        &path(&second),
+        "--to",
+        &path(&forged),
+        "--keys",
+        &path(&others),
+    ]);
+    let bundles = [
+        ("good", channel.join("bundles/kvm-probe-2.0.0.upd")),
+        ("forged", forged.join("bundles/kvm-probe-2.0.0.upd")),
+        ("unsigned", second.join("kvm-probe-2.0.0.upd")),
+    ];
+    let serve = move |Name(name): Name<String>| {
+        let file = bundles
+            .iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, path)| path.clone());
+        async move { fs_err::read(file.expect("a bundle")).expect("it is there") }
+    };
+    let port = on_loopback(Router::new().route("/{name}", get(serve)));
+    let address = format!("http://10.0.2.2:{}", port.rsplit(':').next().unwrap());
+    let image = first.join("kvm-probe-1.0.0.img.zst");
+    let mut world = World {
+        device: Device::boot_image(folder.path(), &image, true),
+        address,
+        installs: Cell::new(1),
+    };
+    let device = &world.device;
+    device.claim();
+    device.shell("echo workshop >/etc/hostname; echo media >/var/lib/bakelite-agent/media/image; echo gone >/etc/not-declared");
+
+    // Nobody whom the device trusts.
+    let said = world.install("unsigned");
+    assert!(said.contains("nobody signed this bundle"), "{said}");
+    let said = world.install("forged");
+    assert!(said.contains("nobody whom this device trusts"), "{said}");
+    assert!(
+        world.device.shell(STATUS).contains("slot A runs"),
+        "nothing was begun"
+    );
+
+    // Each fault shows on trial, and the device is back in the first slot with a reason.
+    for (fault, reason) in [
+        ("agent", "bakelite-agent.service: it is"),
+        ("network", "the network: there is no way out"),
+        ("kernel", "it crashed or hung while it was on trial"),
+    ] {
+        let said = world.install("good");
+        assert!(said.contains("It is tried at the next start"), "{said}");
+        world.device.shell(&format!("echo {fault} >/data/fault"));
+        world.restart();
+        let said = world.await_status(|said| is_resting(said) && said.contains("outcome"));
+        assert!(
+            said.contains("slot A runs, slot A is kept") && said.contains(reason),
+            "{fault}: {said}"
+        );
+        world.device.shell("rm /data/fault");
+    }
+
+    // A root slot that is damaged after it was checked.
+    let said = world.install("good");
+    assert!(said.contains("It is tried at the next start"), "{said}");
+    let damage = "for d in /dev/vd?6; do dd if=/dev/urandom of=$d bs=4096 count=2000 seek=1000 conv=notrunc 2>&1; done; sync";
+    world.device.shell(damage);
+    world.restart();
+    let said = world.await_status(|said| {
+        is_resting(said)
+            && said.matches("goes into slot B").count() >= 4
+            && said.contains("slot A runs")
+    });
+    assert!(
+        said.contains("it crashed or hung while it was on trial"),
+        "{said}"
+    );
+
+    // A good version, and the power is cut on its first start: that is no fault of it.
+    let said = world.install("good");
+    assert!(said.contains("It is tried at the next start"), "{said}");
+    world.restart();
+    world.await_status(|said| said.contains("\"phase\": \"trial\""));
+    let port = world.device.port;
+    world.device.cut_power(port);
+    let said =
+        world.await_status(|said| is_resting(said) && said.contains("slot B runs, slot B is kept"));
+    assert!(said.contains("is tried again: the power was cut"), "{said}");
+    let said = world.device.await_over_restarts(
+        "cat /etc/hostname /var/lib/bakelite-agent/media/image /usr/lib/bakelite/image.json; ls /etc/not-declared 2>&1",
+        |said| said.contains("workshop"),
+    );
+    assert!(
+        said.contains("media")
+            && said.contains("\"version\":\"2.0.0\"")
+            && said.contains("No such file"),
+        "{said}"
+    );
+    // It is still claimed by its owner.
+    let (status, _) = world.device.get("/api/v1/status");
+    assert_eq!(status, 200);
+}
