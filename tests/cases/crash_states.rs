@@ -199,6 +199,10 @@ fn try_all(way: Way, step: usize) -> (usize, usize) {
 }
 
 /// Every so many states are tried: all of them by `scripts/crash-states`, a sample without it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how much is tried is the caller's choice"
+)]
 fn step() -> usize {
     std::env::var("BAKELITE_CRASH_STATES").map_or(101, |step| step.parse().expect("a number"))
 }

@@ -77,6 +77,43 @@ fn is_resting(said: &str) -> bool {
     said.contains("\"phase\": \"idle\"")
 }
 
+/// Versions that must not stay: the device is back in the first slot, and says why.
+fn break_in_every_way(world: &World) {
+    // Each fault shows on trial, and the device is back in the first slot with a reason.
+    for (fault, reason) in [
+        ("agent", "bakelite-agent.service: it is"),
+        ("network", "the network: there is no way out"),
+        ("kernel", "it crashed or hung while it was on trial"),
+    ] {
+        let said = world.install("good");
+        assert!(said.contains("It is tried at the next start"), "{said}");
+        world.device.shell(&format!("echo {fault} >/data/fault"));
+        world.restart();
+        let said = world.await_status(|said| is_resting(said) && said.contains("outcome"));
+        assert!(
+            said.contains("slot A runs, slot A is kept") && said.contains(reason),
+            "{fault}: {said}"
+        );
+        world.device.shell("rm /data/fault");
+    }
+
+    // A root slot that is damaged after it was checked.
+    let said = world.install("good");
+    assert!(said.contains("It is tried at the next start"), "{said}");
+    let damage = "for d in /dev/vd?6; do dd if=/dev/urandom of=$d bs=4096 count=2000 seek=1000 conv=notrunc 2>&1; done; sync";
+    world.device.shell(damage);
+    world.restart();
+    let said = world.await_status(|said| {
+        is_resting(said)
+            && said.matches("goes into slot B").count() >= 4
+            && said.contains("slot A runs")
+    });
+    assert!(
+        said.contains("it crashed or hung while it was on trial"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     let folder = tempfile::tempdir().unwrap();
@@ -138,39 +175,7 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
         "nothing was begun"
     );
 
-    // Each fault shows on trial, and the device is back in the first slot with a reason.
-    for (fault, reason) in [
-        ("agent", "bakelite-agent.service: it is"),
-        ("network", "the network: there is no way out"),
-        ("kernel", "it crashed or hung while it was on trial"),
-    ] {
-        let said = world.install("good");
-        assert!(said.contains("It is tried at the next start"), "{said}");
-        world.device.shell(&format!("echo {fault} >/data/fault"));
-        world.restart();
-        let said = world.await_status(|said| is_resting(said) && said.contains("outcome"));
-        assert!(
-            said.contains("slot A runs, slot A is kept") && said.contains(reason),
-            "{fault}: {said}"
-        );
-        world.device.shell("rm /data/fault");
-    }
-
-    // A root slot that is damaged after it was checked.
-    let said = world.install("good");
-    assert!(said.contains("It is tried at the next start"), "{said}");
-    let damage = "for d in /dev/vd?6; do dd if=/dev/urandom of=$d bs=4096 count=2000 seek=1000 conv=notrunc 2>&1; done; sync";
-    world.device.shell(damage);
-    world.restart();
-    let said = world.await_status(|said| {
-        is_resting(said)
-            && said.matches("goes into slot B").count() >= 4
-            && said.contains("slot A runs")
-    });
-    assert!(
-        said.contains("it crashed or hung while it was on trial"),
-        "{said}"
-    );
+    break_in_every_way(&world);
 
     // A good version, and the power is cut on its first start: that is no fault of it.
     let said = world.install("good");

@@ -131,16 +131,16 @@ fn boot_image(name: &str, root: Sha256Digest) -> Vec<u8> {
         format!("bakelite.disk={DISK:08x} bakelite.root={root}\n").into_bytes(),
     );
     let (_, size) = layout().boot(0);
-    let mut disk = Cursor::new(vec![0; usize::try_from(size).unwrap()]);
+    let mut disk = Cursor::new(vec![0; usize::try_from(size).expect("made for tests")]);
     let volume = fat::Volume {
         label: "bootslot",
         id: 2,
         timestamp: 0,
     };
-    let used = fat::write(&mut disk, 0, size, volume, &files).unwrap();
+    let used = fat::write(&mut disk, 0, size, volume, &files).expect("made for tests");
     let (start, length) = used[0];
     let mut bytes = disk.into_inner();
-    bytes.truncate(usize::try_from(start + length).unwrap());
+    bytes.truncate(usize::try_from(start + length).expect("made for tests"));
     bytes
 }
 
@@ -168,7 +168,7 @@ fn bundle(
             &mut &root[..],
             pack,
         )
-        .unwrap();
+        .expect("made for tests");
     let room = layout().boot(0).1;
     writer
         .image(
@@ -178,7 +178,7 @@ fn bundle(
             &mut &boot[..],
             pack,
         )
-        .unwrap();
+        .expect("made for tests");
     let draft = Draft {
         product: PRODUCT.into(),
         version: name.into(),
@@ -191,11 +191,11 @@ fn bundle(
     let mut bytes = Vec::new();
     let manifest = writer
         .finish(draft, &mut bytes, |_| Ok(Vec::new()))
-        .unwrap();
+        .expect("made for tests");
     let verified = Bundle::read(&bytes)
-        .unwrap()
+        .expect("made for tests")
         .verify(Sha256Digest::of(manifest.to_json()))
-        .unwrap();
+        .expect("made for tests");
     (bytes, verified)
 }
 
@@ -205,7 +205,7 @@ pub struct Bytes<'b>(pub &'b [u8]);
 
 impl Source for Bytes<'_> {
     fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let start = usize::try_from(offset).unwrap();
+        let start = usize::try_from(offset).expect("made for tests");
         bytes.clear();
         bytes.extend_from_slice(&self.0[start..start + length as usize]);
         Ok(())
@@ -233,7 +233,7 @@ impl Memory {
             length: layout.image_size(),
         };
         for (offset, sector) in layout.tables(DISK) {
-            disk.write_at(offset, &sector).unwrap();
+            disk.write_at(offset, &sector).expect("made for tests");
         }
         let files = [(autoboot::FILE.to_owned(), Autoboot::new(2, 3).to_file())].into();
         let volume = fat::Volume {
@@ -242,12 +242,15 @@ impl Memory {
             timestamp: 0,
         };
         let (offset, size) = layout.selector();
-        let mut selector = Cursor::new(vec![0; usize::try_from(size).unwrap()]);
-        let used = fat::write(&mut selector, 0, size, volume, &files).unwrap();
-        let used = usize::try_from(used[0].1).unwrap();
-        disk.write_at(offset, &selector.get_ref()[..used]).unwrap();
-        disk.write_at(layout.boot(0).0, &version.boot).unwrap();
-        disk.write_at(layout.root(0).0, &version.root).unwrap();
+        let mut selector = Cursor::new(vec![0; usize::try_from(size).expect("made for tests")]);
+        let used = fat::write(&mut selector, 0, size, volume, &files).expect("made for tests");
+        let used = usize::try_from(used[0].1).expect("made for tests");
+        disk.write_at(offset, &selector.get_ref()[..used])
+            .expect("made for tests");
+        disk.write_at(layout.boot(0).0, &version.boot)
+            .expect("made for tests");
+        disk.write_at(layout.root(0).0, &version.root)
+            .expect("made for tests");
         disk.settle();
         disk
     }
@@ -272,11 +275,11 @@ impl Disk for Memory {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
-            let within = usize::try_from(at % PAGE as u64).unwrap();
+            let within = usize::try_from(at % PAGE as u64).expect("made for tests");
             let count = (PAGE - within).min(bytes.len() - done);
             match self.page(at / PAGE as u64) {
                 Some(page) => {
-                    bytes[done..done + count].copy_from_slice(&page[within..within + count])
+                    bytes[done..done + count].copy_from_slice(&page[within..within + count]);
                 }
                 None => bytes[done..done + count].fill(0),
             }
@@ -292,7 +295,10 @@ impl Disk for Memory {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
-            let (number, within) = (at / PAGE as u64, usize::try_from(at % PAGE as u64).unwrap());
+            let (number, within) = (
+                at / PAGE as u64,
+                usize::try_from(at % PAGE as u64).expect("made for tests"),
+            );
             let count = (PAGE - within).min(bytes.len() - done);
             if !self.changed.contains_key(&number) {
                 let page = self
@@ -432,7 +438,7 @@ fn choose(disk: &mut impl Disk, is_tryboot: bool) -> Result<(Slot, String), Stri
     let mut reader = Reader::new(disk).map_err(|error| error.to_string())?;
     let boot = BootPartition::read_after(&mut reader, is_tryboot)
         .map_err(|error| format!("{error}: {error:?}"))?;
-    let plan = firmware::plan(&boot, Board::find("pi4").unwrap())
+    let plan = firmware::plan(&boot, Board::find("pi4").expect("made for tests"))
         .map_err(|problems| problems.join("; "))?;
     let slot = Slot::of_boot_partition(boot.number).ok_or("no slot was chosen")?;
     let word = |key: &str| {
@@ -447,7 +453,7 @@ fn choose(disk: &mut impl Disk, is_tryboot: bool) -> Result<(Slot, String), Stri
 
 fn root_hash(disk: &mut impl Disk, place: u64) -> io::Result<String> {
     let blocks = 2 * MIB / BLOCK as u64 + 100;
-    let mut data = vec![0; usize::try_from(blocks).unwrap() * BLOCK];
+    let mut data = vec![0; usize::try_from(blocks).expect("made for tests") * BLOCK];
     disk.read_at(place, &mut data)?;
     let salted = Salted::new(&SALT_BYTES);
     let digests: Vec<[u8; 32]> = data

@@ -43,16 +43,16 @@ impl Device {
             .write(true)
             .open(Path::new("/dev").join(&name))?;
         let told = Told::read(Path::new(FIRMWARE));
-        let slot = match told.partition.and_then(Slot::of_boot_partition) {
-            Some(slot) => slot,
-            None => {
-                // Firmware of before 2024-05 says 0, and a kernel that was loaded by hand nothing.
-                let says = Selector::find(&mut file)?.read(&mut file)?;
-                let chosen = says
-                    .chosen(told.is_tryboot)
-                    .and_then(Slot::of_boot_partition);
-                chosen.ok_or("autoboot.txt names no slot")?
-            }
+        // Firmware of before 2024-05 says 0, and a kernel that was loaded by hand nothing.
+        let told_slot = told.partition.and_then(Slot::of_boot_partition);
+        let slot = if let Some(slot) = told_slot {
+            slot
+        } else {
+            let says = Selector::find(&mut file)?.read(&mut file)?;
+            let chosen = says
+                .chosen(told.is_tryboot)
+                .and_then(Slot::of_boot_partition);
+            chosen.ok_or("autoboot.txt names no slot")?
         };
         Ok(Self {
             name,

@@ -61,9 +61,9 @@ const HEAD: u32 = 312;
 const READ_ONLY: u32 = 1;
 
 // The structure's length in the number is that of the head, whatever follows.
-const DEV_CREATE: u64 = nix::request_code_readwrite!(0xfd, 3, HEAD as usize) as u64;
-const DEV_SUSPEND: u64 = nix::request_code_readwrite!(0xfd, 6, HEAD as usize) as u64;
-const TABLE_LOAD: u64 = nix::request_code_readwrite!(0xfd, 9, HEAD as usize) as u64;
+const DEV_CREATE: u64 = nix::request_code_readwrite!(0xfd, 3, HEAD as usize);
+const DEV_SUSPEND: u64 = nix::request_code_readwrite!(0xfd, 6, HEAD as usize);
+const TABLE_LOAD: u64 = nix::request_code_readwrite!(0xfd, 9, HEAD as usize);
 
 nix::ioctl_readwrite_bad!(dm_create, DEV_CREATE, Request);
 nix::ioctl_readwrite_bad!(dm_suspend, DEV_SUSPEND, Request);

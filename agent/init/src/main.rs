@@ -102,7 +102,7 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
     match step.deed {
         Deed::Nothing | Deed::AskOnce(_) | Deed::Unask => {}
         Deed::PointTo(slot) => {
-            Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?
+            Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?;
         }
         Deed::Restart => return Err("going back to the good slot".into()),
         Deed::PointToAndRestart(slot) => {

@@ -11,7 +11,7 @@ use verity_tree::{BLOCK, SUPERBLOCK_LENGTH, Superblock};
 use crate::device::Device;
 use crate::{Failure, kernel};
 
-/// Offset of the file system's superblock, and within it of the number of blocks (Linux: fs/erofs/erofs_fs.h).
+/// Offset of the file system's superblock, and within it of the number of blocks (Linux: `fs/erofs/erofs_fs.h`).
 const EROFS_SUPERBLOCK: u64 = 1024;
 const EROFS_MAGIC: u32 = 0xe0f5_e1e2;
 

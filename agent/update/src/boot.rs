@@ -9,6 +9,8 @@ use boot_partition::autoboot::{self, Autoboot};
 use boot_partition::mbr::{Partition, SECTOR};
 use boot_partition::{fat, logical};
 
+/// [`SECTOR`], as lengths in memory are counted.
+pub(crate) const SECTOR_BYTES: usize = 512;
 /// Partition that holds `autoboot.txt`.
 const SELECTOR: u32 = 1;
 
@@ -71,8 +73,8 @@ impl Selector {
         Ok(Autoboot::read(&self.sector(disk)?[..autoboot::LENGTH]))
     }
 
-    fn sector(self, disk: &mut impl Disk) -> io::Result<[u8; SECTOR as usize]> {
-        let mut sector = [0; SECTOR as usize];
+    fn sector(self, disk: &mut impl Disk) -> io::Result<[u8; SECTOR_BYTES]> {
+        let mut sector = [0; SECTOR_BYTES];
         disk.read_at(self.offset, &mut sector)?;
         Ok(sector)
     }
@@ -81,7 +83,7 @@ impl Selector {
     /// gave it back. Nothing is written when it is so already.
     pub fn point_to(self, disk: &mut impl Disk, slot: Slot) -> Result<(), BootError> {
         let file = Autoboot::new(slot.boot_partition(), slot.other().boot_partition()).to_file();
-        let mut sector = [0; SECTOR as usize];
+        let mut sector = [0; SECTOR_BYTES];
         sector[..file.len()].copy_from_slice(&file);
         if self.sector(disk)? == sector {
             return Ok(());
@@ -99,6 +101,7 @@ impl Selector {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 mod tests {
     use boot_partition::mbr::{FAT32_LBA, Mbr};
 

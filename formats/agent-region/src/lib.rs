@@ -102,4 +102,5 @@ impl Region {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 mod tests;

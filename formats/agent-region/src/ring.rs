@@ -10,6 +10,8 @@ use crate::disk::Disk;
 /// Where the ring begins within the region, in bytes.
 const RING: u64 = 16 << 10;
 const PLACES: u64 = 32;
+/// Length of all places in bytes.
+const ALL: usize = 32 * PLACE;
 /// Length of a place in bytes.
 const PLACE: usize = 1024;
 const MAGIC: &[u8; 8] = b"BAKEVENT";
@@ -51,7 +53,7 @@ pub struct Entry {
 
 /// Returns all whole events, the oldest first.
 pub(crate) fn read(disk: &mut impl Disk) -> io::Result<Vec<Entry>> {
-    let mut bytes = vec![0; PLACE * PLACES as usize];
+    let mut bytes = vec![0; ALL];
     disk.read_at(OFFSET + RING, &mut bytes)?;
     let mut entries: Vec<Entry> = bytes.chunks_exact(PLACE).filter_map(parse).collect();
     entries.sort_by_key(|entry| entry.number);

@@ -49,7 +49,11 @@ impl Disk for Memory {
 fn state(index: u32) -> State {
     State {
         rollback_index: index,
-        good: if index % 2 == 0 { Slot::A } else { Slot::B },
+        good: if index.is_multiple_of(2) {
+            Slot::A
+        } else {
+            Slot::B
+        },
         ..State::default()
     }
 }

@@ -43,7 +43,7 @@ impl Autoboot {
         }
         for (section, partition) in [("", self.partition), ("[tryboot]\n", self.tryboot)] {
             if let Some(partition) = partition {
-                let _written = write!(text, "{section}boot_partition={partition}\n");
+                let _written = writeln!(text, "{section}boot_partition={partition}");
             }
         }
         text.push_str("[all]\n# One sector, written over in place: which slot starts.\n");

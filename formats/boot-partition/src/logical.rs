@@ -13,7 +13,7 @@ pub const FIRST_NUMBER: u32 = 5;
 const LONGEST: usize = 16;
 
 /// A partition that grows ends at a multiple of so many sectors, as partitioning programs align.
-const GROWTH: u64 = 2048;
+const GROWTH: u32 = 2048;
 
 /// A logical partition with the sector of its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +139,8 @@ pub fn grown<R: Read + Seek>(disk: &mut R, sectors: u64) -> io::Result<Vec<(u32,
     };
     let before = read(disk, *extended)?;
     let mut after = before.clone();
-    let end =
-        u32::try_from(sectors - sectors % GROWTH).unwrap_or(u32::MAX - (u32::MAX % GROWTH as u32));
+    let end = u32::try_from(sectors - sectors % u64::from(GROWTH))
+        .unwrap_or(u32::MAX - u32::MAX % GROWTH);
     let Some(last) = after.last_mut() else {
         return Ok(Vec::new());
     };

@@ -24,4 +24,5 @@ pub const MOST_MANIFEST: u32 = 256 << 10;
 pub const MOST_TABLES: u32 = 2 << 20;
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 mod tests;

@@ -16,7 +16,7 @@ fn draft() -> Draft {
         created: 1_700_000_000,
         rollback_index: 4,
         boards: vec!["raspberrypi,4-model-b".into()],
-        disk: 0xc0ffee,
+        disk: 0x00c0_ffee,
         notes: Some("New: everything.".into()),
     }
 }

@@ -104,7 +104,7 @@ impl Key {
 }
 
 fn hex_of(id: &Decoded<Hex>) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(id.as_ref())
 }
 
 /// A key in a file.

@@ -91,7 +91,7 @@ fn rotation_reaches_devices_that_skipped_it_and_revoked_keys_sign_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let [one, two, three] = ["one", "two", "three"].map(|name| key(folder.path(), name));
     let public = |signer: &Arc<dyn Signer>| signer.public().unwrap();
-    let (first, _) = root(&[one.clone()], &[public(&one)], 1, None, when()).unwrap();
+    let (first, _) = root(std::slice::from_ref(&one), &[public(&one)], 1, None, when()).unwrap();
     let (second, version) = root(
         &[one.clone(), two.clone()],
         &[public(&two)],
@@ -111,13 +111,20 @@ fn rotation_reaches_devices_that_skipped_it_and_revoked_keys_sign_nothing() {
     )
     .unwrap();
     let roots = [(1, first.clone()), (2, second.clone()), (3, third.clone())];
-    let metadata = release(&[three.clone()], &roots, &releases(&["3.0"]), 7, when()).unwrap();
+    let metadata = release(
+        std::slice::from_ref(&three),
+        &roots,
+        &releases(&["3.0"]),
+        7,
+        when(),
+    )
+    .unwrap();
     // A device that was made with the first root.
     let trusted = verify(first.as_bytes(), &metadata, &Seen::default(), NOW).unwrap();
     assert_eq!(trusted.versions, (3, 7));
     // The first key is revoked: what it signs is worth nothing to a device that has seen the third root.
     let forged = release(
-        &[one.clone()],
+        std::slice::from_ref(&one),
         &roots[..1],
         &releases(&["6.6.6"]),
         9,
@@ -130,9 +137,25 @@ fn rotation_reaches_devices_that_skipped_it_and_revoked_keys_sign_nothing() {
     }
     assert!(verify(first.as_bytes(), &mixed, &trusted.seen, NOW).is_err());
     // A root that none of those signs who were trusted before cannot even be made.
-    assert!(root(&[three.clone()], &[public(&three)], 1, Some(&first), when()).is_err());
+    assert!(
+        root(
+            std::slice::from_ref(&three),
+            &[public(&three)],
+            1,
+            Some(&first),
+            when()
+        )
+        .is_err()
+    );
     // Two of two must sign the third root.
-    let (alone, _) = root(&[two.clone()], &[public(&two)], 1, Some(&third), when()).unwrap();
+    let (alone, _) = root(
+        std::slice::from_ref(&two),
+        &[public(&two)],
+        1,
+        Some(&third),
+        when(),
+    )
+    .unwrap();
     let roots = [(1, first.clone()), (2, second), (3, third), (4, alone)];
     let metadata = release(&[two], &roots, &releases(&["6.6.6"]), 9, when()).unwrap();
     assert!(verify(first.as_bytes(), &metadata, &Seen::default(), NOW).is_err());

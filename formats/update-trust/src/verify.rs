@@ -148,7 +148,7 @@ async fn load(
         .datastore(folder)
         .limits(limits)
         .expiration_enforcement(ExpirationEnforcement::Unsafe);
-    let repository = loader.load().await.map_err(refused)?;
+    let repository = loader.load().await.map_err(|error| refused(&error))?;
     let mut targets = BTreeMap::new();
     for (name, target) in repository.all_targets() {
         let digest: Option<[u8; 32]> = target.hashes.sha256.as_ref().try_into().ok();
@@ -193,9 +193,9 @@ fn gather(folder: &Path) -> std::io::Result<Seen> {
     Ok(Seen { files })
 }
 
-fn refused(error: tough::error::Error) -> TrustError {
+fn refused(error: &tough::error::Error) -> TrustError {
     let mut why = vec![error.to_string()];
-    let mut next = std::error::Error::source(&error);
+    let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         why.push(cause.to_string());
         next = cause.source();

@@ -159,4 +159,5 @@ pub fn tree_blocks(data_blocks: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 mod tests;

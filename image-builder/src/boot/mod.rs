@@ -155,7 +155,7 @@ pub struct Session<'h> {
 const REGISTERS: &str = "registers";
 const REGISTERS_SERIAL: &str = "bakelite-firmware";
 const TRYBOOT: &[u8] = b"tryboot=1";
-/// Bits of `PM_RSTS`: the power came; a full reset, by which Linux restarts (BCM2835 ARM Peripherals; Linux: bcm2835_wdt.c).
+/// Bits of `PM_RSTS`: the power came; a full reset, by which Linux restarts (BCM2835 ARM Peripherals; Linux: `bcm2835_wdt.c`).
 const POWER_CAME: u32 = 0x1000;
 const FULL_RESET: u32 = 0x20;
 /// Boot mode "SD card" (Raspberry Pi documentation, "/proc/device-tree/chosen/bootloader").

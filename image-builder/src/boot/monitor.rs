@@ -30,7 +30,7 @@ impl Monitor {
                     match UnixStream::connect(&path) {
                         Ok(stream) => break stream,
                         Err(_) if begun.elapsed() < PATIENCE => {
-                            thread::sleep(Duration::from_millis(20))
+                            thread::sleep(Duration::from_millis(20));
                         }
                         Err(_) => return None,
                     }

@@ -13,6 +13,7 @@ use agent_region::disk::Disk;
 use boot_partition::mbr::SECTOR;
 use ota_bundle::{Bundle, Kind, Segment, SegmentError, Verified};
 
+use crate::boot::SECTOR_BYTES;
 pub use place::{Facts, Misfit, Places};
 
 /// Bytes that are written between two flushes: so much is written again at most after a power cut.
@@ -143,13 +144,13 @@ struct Work<'w, D, S, P> {
 impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
     /// Makes the slot one that no firmware starts.
     fn destroy_head(&mut self, place: u64) -> Result<(), InstallError> {
-        let mut sector = [0; SECTOR as usize];
+        let mut sector = [0; SECTOR_BYTES];
         self.disk
             .read_at(place, &mut sector)
             .map_err(InstallError::Disk)?;
-        if sector != [0; SECTOR as usize] {
+        if sector != [0; SECTOR_BYTES] {
             self.disk
-                .write_at(place, &[0; SECTOR as usize])
+                .write_at(place, &[0; SECTOR_BYTES])
                 .map_err(InstallError::Disk)?;
             self.disk.flush().map_err(InstallError::Disk)?;
         }
@@ -203,7 +204,7 @@ impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
         if !self.take_from(segment, from)? {
             self.fetch(segment)?;
         }
-        let sector = self.plain.len().min(SECTOR as usize);
+        let sector = self.plain.len().min(SECTOR_BYTES);
         let head = self.plain[..sector].to_vec();
         self.there.resize(segment.length as usize, 0);
         self.disk

@@ -6,7 +6,7 @@ use boot_partition::mbr::{Mbr, SECTOR};
 use ota_bundle::{Kind, Manifest};
 
 use super::InstallError;
-use crate::boot;
+use crate::boot::{self, SECTOR_BYTES};
 
 /// A bundle is not for this device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,7 +106,7 @@ pub struct Places {
 impl Places {
     /// Finds the slots, and checks that the images of a bundle fit into them.
     pub fn find(disk: &mut impl Disk, manifest: &Manifest) -> Result<Self, InstallError> {
-        let mut sector = [0; SECTOR as usize];
+        let mut sector = [0; SECTOR_BYTES];
         disk.read_at(0, &mut sector).map_err(InstallError::Disk)?;
         let table = Mbr::from_sector(&sector).map_err(|error| Misfit::Layout {
             what: error.to_string(),

@@ -177,7 +177,7 @@ pub fn next(state: &State, event: Event) -> Result<Step, Refused> {
         }
         (phase, Event::Stopping) => Ok(to(state, phase)),
         (Phase::Committing { update, settings }, Event::Committed) => {
-            Ok(kept(state, update, settings))
+            Ok(kept(state, &update, settings))
         }
         (Phase::Writing { update } | Phase::Written { update }, Event::Failed(reason)) => {
             Ok(ended(state, update, reason))
@@ -241,7 +241,7 @@ fn counted(update: Update) -> Update {
     }
 }
 
-fn kept(state: &State, update: Update, settings: u32) -> Step {
+fn kept(state: &State, update: &Update, settings: u32) -> Step {
     let good = state.good.other();
     Step {
         state: State {

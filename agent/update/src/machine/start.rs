@@ -50,7 +50,7 @@ pub(super) fn started(state: &State, phase: Phase, slot: Slot, boot: String, cau
         // The sector was written: what is missing is to say so.
         Phase::Committing { update, settings } if is_target => Step {
             deed: Deed::PointTo(slot),
-            ..kept(state, update, settings)
+            ..kept(state, &update, settings)
         },
         Phase::Committing { update, .. } => {
             once_more(state, update, "the power was cut before it was kept")
