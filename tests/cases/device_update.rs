@@ -50,12 +50,14 @@ impl World {
     /// Fetches a bundle and installs it. Returns what was said.
     fn install(&self, name: &str) -> String {
         let unit = format!("install-{}", self.installs.replace(self.installs.get() + 1));
+        // The network comes a moment after the shell.
         let script = format!(
-            "curl -s -o /data/u.upd {}/{name} && systemd-run --quiet --collect --unit={unit} bakelite-agent update install /data/u.upd",
+            "curl -s --fail -o /data/u.upd {}/{name} && systemd-run --quiet --collect --unit={unit} \
+             bakelite-agent update install /data/u.upd && echo begun",
             self.address
         );
-        let said = self.device.shell(&script);
-        assert!(said.trim().is_empty(), "{said}");
+        self.device
+            .await_shell(&script, |said| said.contains("begun"));
         // Emulated, it takes longer than a shell waits.
         let script =
             format!("systemctl is-active {unit}; journalctl -u {unit} -o cat --no-pager; true");

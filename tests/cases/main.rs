@@ -7,6 +7,7 @@ mod archive;
 mod vault;
 mod flash;
 mod crash_states;
+mod slots;
 mod hostile;
 mod recipe;
 mod image;

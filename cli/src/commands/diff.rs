@@ -44,6 +44,11 @@ fn describe(diff: &Diff) -> String {
             grown(sizes)
         ));
     }
+    if !diff.files_compared {
+        lines.push(
+            "files of root file systems with two slots are not compared: see the packages".into(),
+        );
+    }
     let (times, files): (Vec<_>, Vec<_>) = diff.files.iter().partition(|c| only_time(c));
     for change in files {
         let sizes = (

@@ -49,8 +49,8 @@ pub struct BootFile {
 pub struct Contents {
     /// Files of the boot partition by name, as FAT compares: in lower case.
     pub boot: BTreeMap<String, BootFile>,
-    /// Files of the root file system by path.
-    pub files: BTreeMap<String, FileFacts>,
+    /// Files of the root file system by path; none if it is not read, that of an image with two slots.
+    pub files: Option<BTreeMap<String, FileFacts>>,
 }
 
 impl Contents {
@@ -69,14 +69,15 @@ impl Contents {
             let sha256 = Sha256Digest::of(bytes);
             (name.to_owned(), BootFile { size, sha256 })
         });
-        let mut files = BTreeMap::new();
+        let mut files = None;
         if let Some(root) = boot.table.partitions.iter().find(|p| p.kind == mbr::LINUX) {
             let partition = Partition {
                 disk: file.into_file(),
                 start: u64::from(root.first) * SECTOR,
             };
             let root = Ext4::load(Box::new(partition));
-            root.and_then(|root| add_folder(&root, "/", &mut files))
+            let files = files.insert(BTreeMap::new());
+            root.and_then(|root| add_folder(&root, "/", files))
                 .map_err(|source| DiffError::Root {
                     path: image.display().to_string(),
                     source: Box::new(source),

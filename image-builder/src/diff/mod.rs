@@ -108,6 +108,8 @@ pub struct Diff {
     pub boot_files: Vec<Changed<BootFile>>,
     /// Changed files of the root file system.
     pub files: Vec<Changed<FileFacts>>,
+    /// Whether the files of the root file system were compared: those of images with two slots are not.
+    pub files_compared: bool,
     /// Size of the image in both, in bytes.
     pub image_size: (u64, u64),
     /// Size of the download in both, in bytes.
@@ -130,12 +132,15 @@ pub fn diff(before: &Build, after: &Build, scratch: &Path) -> Result<Diff, DiffE
     let (from, to) = (sizes(&before.manifest), sizes(&after.manifest));
     let same_image = from.2.is_some() && from.2 == to.2;
     let (boot_files, files) = if same_image {
-        (Vec::new(), Vec::new())
+        (Vec::new(), Some(Vec::new()))
     } else {
         let (first, second) = read_both(&before.image, &after.image, scratch)?;
         (
             compare(first.boot, second.boot),
-            compare(first.files, second.files),
+            first
+                .files
+                .zip(second.files)
+                .map(|(first, second)| compare(first, second)),
         )
     };
     let (before, after) = (&before.manifest, &after.manifest);
@@ -144,7 +149,8 @@ pub fn diff(before: &Build, after: &Build, scratch: &Path) -> Result<Diff, DiffE
         kernel: (before.kernel != after.kernel)
             .then(|| (before.kernel.clone(), after.kernel.clone())),
         boot_files,
-        files,
+        files_compared: files.is_some(),
+        files: files.unwrap_or_default(),
         image_size: (from.0, to.0),
         download_size: (from.1, to.1),
         same_image,

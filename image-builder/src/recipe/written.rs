@@ -130,6 +130,9 @@ pub struct OverlayToml {
     /// Overlays that must not.
     #[serde(default)]
     pub conflicts: Vec<String>,
+    /// The only layout that it is for.
+    #[serde(default)]
+    pub layout: Option<Layout>,
     /// Packages to install.
     #[serde(default)]
     pub packages: PackagesToml,

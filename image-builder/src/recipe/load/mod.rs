@@ -63,6 +63,14 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         }
     }
     check_together(file, &overlays, problems);
+    let layout = written.image.layout;
+    let others = overlays
+        .iter()
+        .filter(|(_, toml)| toml.layout.is_some_and(|only| only != layout));
+    for (overlay, _) in others {
+        let text = format!("overlay “{}” is not for this image's layout", overlay.name);
+        problems.push(problem(file, None, text, Some("leave it out".into())));
+    }
     let keys = project.join(written.update.keys.as_deref().unwrap_or("keys"));
     let update_root = newest_root(&keys);
     if written.update.keys.is_some() && update_root.is_none() {

@@ -82,6 +82,36 @@ fn problems_of_all_files_are_told_at_once() {
 }
 
 #[test]
+fn two_slots_need_the_agent_and_what_is_kept_has_a_form() {
+    let recipe = format!(
+        "{RECIPE}overlays = [\"grow\"]\n[image]\nlayout = \"ab\"\nroot-mib = 9\n[update]\nkeys = \"none\"\n"
+    );
+    let grow = "schema = 1\ndescription = \"\"\nkind = \"feature\"\nlayout = \"single\"\n[keep]\nsettings = [\"/etc/a\", \"etc/b\", \"/etc/../c/\"]\nshared = [\"/var/d\"]\n";
+    let found = problems(&[
+        ("recipes/r.toml", &recipe),
+        BOARD,
+        DISTRO,
+        ("overlays/grow/overlay.toml", grow),
+    ]);
+    let expected = [
+        "image.root-mib must be between 64 and 16384",
+        "keep: “etc/b” is not an absolute path",
+        "keep: “/etc/../c/” is not an absolute path",
+        "keep.shared: “/var/d” must be a folder",
+        "overlay “grow” is not for this image's layout",
+        "update.keys: /none has no 1.root.json",
+        "layout “ab” needs an overlay with the agent",
+    ];
+    for part in expected {
+        assert!(
+            found.iter().any(|problem| problem.contains(part)),
+            "{part}: {found:?}"
+        );
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
+#[test]
 fn a_newer_schema_is_refused_by_number() {
     let found = problems(&[
         (
