@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use bakelite_tests::bakelite::{outputs, root};
+use bakelite_tests::bakelite::root;
 use bakelite_tests::device::{Device, OTHER};
 use serde_json::{Value, json};
 
@@ -85,45 +82,6 @@ fn the_device_is_always_reached_at_its_old_or_its_new_address() {
 
     name_and_log(&device);
     as_new(&mut device);
-    package(&device);
-}
-
-/// The agent's package is purged and leaves nothing; then it is installed on what is a Debian now, as anybody
-/// would, and serves again.
-fn package(device: &Device) {
-    let purged = device.shell(
-        "DEBIAN_FRONTEND=noninteractive apt-get purge -y bakelite-agent 2>&1; echo purged $?",
-    );
-    assert!(purged.contains("purged 0"), "{purged}");
-    let left = device.shell(
-        "find / -xdev \\( -name '*bakelite*agent*' -o -name '*bakelite-helper*' \\) -not -path '/proc/*' -not -path '/var/lib/systemd/*' -not -path '/var/log/*' -not -path '/var/cache/*'
-        ls -d /etc/bakelite /var/lib/bakelite-agent; systemctl list-unit-files --no-legend 'bakelite-agent*' 'bakelite-helper*'; echo looked",
-    );
-    let left: Vec<&str> = left
-        .lines()
-        .filter(|line| !line.contains("No such file"))
-        .collect();
-    assert_eq!(left, ["looked"], "purge leaves something");
-    assert!(!device.answers(device.port));
-
-    let package = outputs("kvm-probe").join("bakelite-agent_0.1.0_arm64.deb");
-    let package = STANDARD.encode(fs_err::read(package).unwrap());
-    let lines: Vec<&str> = package
-        .as_bytes()
-        .chunks(1000)
-        .map(|line| std::str::from_utf8(line).unwrap())
-        .collect();
-    let installed = device.shell(&format!(
-        "base64 -d >/root/bakelite-agent_0.1.0_arm64.deb <<'END'\n{}\nEND\ncd /root; DEBIAN_FRONTEND=noninteractive apt-get install -y ./bakelite-agent_0.1.0_arm64.deb 2>&1; echo installed $?",
-        lines.join("\n")
-    ));
-    assert!(installed.contains("installed 0"), "{installed}");
-    await_answer(device, device.port);
-    device.await_shell(
-        "systemctl is-active bakelite-agent bakelite-helper",
-        |said| said.trim() == "active\nactive",
-    );
-    assert_eq!(device.get("/api/v1/status").1["claimed"], false);
 }
 
 /// The device gets another name, and its log can be shown to others.

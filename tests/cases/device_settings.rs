@@ -83,7 +83,7 @@ fn what_was_set_with_the_card_holds_from_the_first_start() {
     let digest = content_digest::Sha256Digest::of(example());
     assert!(left.contains(&digest.to_string()), "{left}");
     let told = device.shell(
-        "journalctl --no-pager | grep -c 'drill and lathe'; grep -a -c 'drill and lathe' /dev/vda1",
+        "journalctl --no-pager | grep -c 'drill and lathe'; grep -a -c 'drill and lathe' $(findmnt --noheadings --output SOURCE /boot/firmware)",
     );
     assert_eq!(told.trim(), "0\n0", "the password was written down");
 

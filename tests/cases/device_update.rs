@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use axum::Router;
 use axum::extract::Path as Name;
 use axum::routing::get;
-use bakelite_tests::bakelite::{root, run, text};
+use bakelite_tests::bakelite::{build_probe, run, text};
 use bakelite_tests::device::Device;
 use bakelite_tests::serve::on_loopback;
 
@@ -15,23 +15,9 @@ const STATUS: &str = "bakelite-agent update status 2>&1";
 
 /// Builds a version of the probe image that trusts the keys of this test.
 fn build(version: &str, keys: &Path) -> PathBuf {
-    let recipe = fs_err::read_to_string(root().join("recipes/kvm-probe.toml")).unwrap();
-    let recipe = recipe.replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
-    let recipe = format!("{recipe}\n[update]\nkeys = \"{}\"\n", keys.display());
-    // Below the project: that is where the overlays are looked for.
-    let folder = root().join("out/recipes");
-    fs_err::create_dir_all(&folder).unwrap();
-    let file = folder.join(format!("kvm-probe-{version}.toml"));
-    fs_err::write(&file, recipe).unwrap();
-    let out = root().join("out/updates");
-    let output = run(&[
-        "build",
-        file.to_str().unwrap(),
-        "--out",
-        out.to_str().unwrap(),
-    ]);
-    assert!(output.status.success(), "{}", text(&output));
-    out.join("kvm-probe").join(version)
+    build_probe(version, |recipe| {
+        format!("{recipe}\n[update]\nkeys = \"{}\"\n", keys.display())
+    })
 }
 
 fn bakelite(arguments: &[&str]) {
@@ -50,20 +36,17 @@ impl World {
     /// Fetches a bundle and installs it. Returns what was said.
     fn install(&self, name: &str) -> String {
         let unit = format!("install-{}", self.installs.replace(self.installs.get() + 1));
-        // The network comes a moment after the shell.
+        // A unit of its own: a shell waits less long. The network comes a moment after the shell.
         let script = format!(
-            "curl -s --fail -o /data/u.upd {}/{name} && systemd-run --quiet --collect --unit={unit} \
-             bakelite-agent update install /data/u.upd && echo begun",
+            "systemd-run --quiet --collect --unit={unit} sh -c 'until curl -s --fail -o /data/u.upd {}/{name}; do sleep 1; done; \
+             exec bakelite-agent update install /data/u.upd'",
             self.address
         );
-        self.device
-            .await_shell(&script, |said| said.contains("begun"));
-        // Emulated, it takes longer than a shell waits.
-        let script =
-            format!("systemctl is-active {unit}; journalctl -u {unit} -o cat --no-pager; true");
-        self.device.await_shell(&script, |said| {
-            said.starts_with("inactive") || said.starts_with("failed")
-        })
+        let said = self.device.shell(&script);
+        assert!(said.trim().is_empty(), "{said}");
+        let script = format!("systemctl is-active {unit}; journalctl -u {unit} -o cat --no-pager");
+        let is_over = |said: &str| said.starts_with("inactive") || said.starts_with("failed");
+        self.device.await_over_restarts(&script, is_over)
     }
 
     fn restart(&self) {

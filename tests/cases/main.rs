@@ -25,6 +25,7 @@ mod release_whole;
 mod dashboard;
 mod device;
 mod device_network;
+mod device_package;
 mod device_page;
 mod device_settings;
 mod device_tablet;

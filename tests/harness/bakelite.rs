@@ -49,6 +49,21 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Builds a version of the probe image whose recipe is another than that of the project. Returns the folder of its outputs.
+pub fn build_probe(version: &str, change: impl FnOnce(String) -> String) -> PathBuf {
+    let recipe = fs_err::read_to_string(root().join("recipes/kvm-probe.toml")).expect("a recipe");
+    let recipe = recipe.replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
+    // Below the project: that is where the overlays are looked for.
+    let folder = root().join("out/recipes");
+    fs_err::create_dir_all(&folder).expect("a folder");
+    let file = folder.join(format!("kvm-probe-{version}.toml"));
+    fs_err::write(&file, change(recipe)).expect("a file");
+    let (file, out) = (file.display().to_string(), root().join("out/variants"));
+    let output = run(&["build", &file, "--out", &out.display().to_string()]);
+    assert!(output.status.success(), "{}", text(&output));
+    out.join("kvm-probe").join(version)
+}
+
 /// Copies the project's own files, as git knows them, into `folder`.
 pub fn copy_project(folder: &Path) {
     let listing = answer(

@@ -29,7 +29,11 @@ pub fn empty(state: &Path) -> io::Result<()> {
         }
         // A link is removed, not followed.
         if entry.file_type()?.is_dir() {
-            fs_err::remove_dir_all(&path)?;
+            match fs_err::remove_dir_all(&path) {
+                // Something is mounted there: what was in it is gone.
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+                removed => removed?,
+            }
         } else {
             fs_err::remove_file(&path)?;
         }

@@ -54,7 +54,13 @@ fn start() -> Result<(), Failure> {
     modules::load()?;
     let mut device = Device::find(&line)?;
     let settings = begin(&mut device)?;
-    data::grow(&mut device)?;
+    if let Err(error) = data::grow(&mut device) {
+        // It is as large as it was: that is enough to start.
+        say(&format!(
+            "the data partition cannot grow: {}",
+            chain(error.as_ref())
+        ));
+    }
     root::mount(&device, &line, Path::new(ROOT))?;
     data::mount(&device, Path::new(ROOT), settings)?;
     drop(device);
