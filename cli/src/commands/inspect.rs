@@ -18,15 +18,26 @@ pub(super) fn run(command: &InspectArguments, ui: &mut Ui) -> Outcome {
     let mut file = fs_err::File::open(&disk).map_err(CommandError::io("open the image"))?;
     let boot = BootPartition::read(&mut file).map_err(boot::BootError::Firmware)?;
     let mut text = format!("disk signature {:08x}\n", boot.table.signature);
-    for (index, partition) in boot.table.partitions.iter().enumerate() {
+    for (number, partition) in &boot.partitions {
         let bytes = u64::from(partition.sectors) * 512;
         writeln!(
             text,
-            "  partition {} type {:02x} at sector {}, {}",
-            index + 1,
+            "  partition {number} type {:02x} at sector {}, {}",
             partition.kind,
             partition.first,
             size(bytes)
+        )
+        .expect("strings take everything");
+    }
+    if let Some(autoboot) = boot.autoboot {
+        let name = |partition: Option<u32>| {
+            partition.map_or_else(|| "the first that can".into(), |number| number.to_string())
+        };
+        writeln!(
+            text,
+            "starts partition {}, and {} when asked for the other slot",
+            name(autoboot.chosen(false)),
+            name(autoboot.chosen(true))
         )
         .expect("strings take everything");
     }
