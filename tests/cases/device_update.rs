@@ -38,8 +38,9 @@ impl World {
         let unit = format!("install-{}", self.installs.replace(self.installs.get() + 1));
         // A unit of its own: a shell waits less long. The network comes a moment after the shell.
         let script = format!(
-            "systemd-run --quiet --collect --unit={unit} sh -c 'until curl -s --fail -o /data/u.upd {}/{name}; do sleep 1; done; \
-             exec bakelite-agent update install /data/u.upd'",
+            "systemd-run --quiet --collect --unit={unit} sh -c 'until [ -s /data/{name} ]; do \
+             curl -s --fail -o /data/part {}/{name} && mv /data/part /data/{name}; sleep 1; done; \
+             exec bakelite-agent update install /data/{name}'",
             self.address
         );
         let said = self.device.shell(&script);
