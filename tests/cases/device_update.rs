@@ -83,10 +83,10 @@ fn break_in_every_way(world: &World) {
         world.device.shell("rm /data/fault");
     }
 
-    // A root slot that is damaged after it was checked.
+    // A root slot that is damaged after it was checked, where every start reads.
     let said = world.install("good");
     assert!(said.contains("It is tried at the next start"), "{said}");
-    let damage = "for d in /dev/vd?6; do dd if=/dev/urandom of=$d bs=4096 count=2000 seek=1000 conv=notrunc 2>&1; done; sync";
+    let damage = "for d in /dev/vd?6; do dd if=/dev/urandom of=$d bs=4096 count=1000 conv=notrunc 2>&1; done; sync";
     world.device.shell(damage);
     world.restart();
     let said = world.await_status(|said| {
