@@ -37,14 +37,24 @@ pub(super) fn run() -> Result<(), Failure> {
     let mut own = Own::open()?;
     match own.updater.state().phase.clone() {
         Phase::Trial { update, .. } => trial(&mut own, &update.baseline),
-        // The power was cut just then.
-        Phase::Committing { .. } => own.tell(Event::Committed),
+        // This program died just then.
+        Phase::Committing { .. } => keep(&mut own),
         // It was asked for and did not come: once more, as long as there are tries left.
         Phase::Written { update } if update.arms > 0 => {
             let way = own.way();
             own.tell(Event::Arm(way))?;
             own.restart()
         }
+        _ => Ok(()),
+    }
+}
+
+/// Tells the firmware, and then that it was told.
+fn keep(own: &mut Own) -> Result<(), Failure> {
+    own.tell(Event::Healthy)?;
+    own.tell(Event::Committed)?;
+    match fs_err::remove_file(TRIAL) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }
@@ -74,9 +84,7 @@ fn trial(own: &mut Own, baseline: &[String]) -> Result<(), Failure> {
                 let since = *healthy_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= stable {
                     own.log(Kind::Health, &format!("healthy for {} s", stable.as_secs()))?;
-                    own.tell(Event::Healthy)?;
-                    own.tell(Event::Committed)?;
-                    return Ok(fs_err::remove_file(TRIAL)?);
+                    return keep(own);
                 }
             }
             Some(why) => {

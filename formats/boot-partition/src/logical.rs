@@ -106,13 +106,19 @@ pub fn read<R: Read + Seek>(disk: &mut R, extended: Partition) -> io::Result<Vec
     }
 }
 
-/// Returns all partitions of a disk by the numbers that Linux gives them; the extended one is left out.
-pub fn numbered<R: Read + Seek>(disk: &mut R) -> io::Result<Vec<(u32, Partition)>> {
+/// Reads the first sector of a disk, and the table in it.
+fn first_table<R: Read + Seek>(disk: &mut R) -> io::Result<([u8; 512], Mbr)> {
     let mut sector = [0; 512];
     disk.seek(SeekFrom::Start(0))?;
     disk.read_exact(&mut sector)?;
-    let table = Mbr::from_sector(&sector)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let table = Mbr::from_sector(&sector);
+    let table = table.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok((sector, table))
+}
+
+/// Returns all partitions of a disk by the numbers that Linux gives them; the extended one is left out.
+pub fn numbered<R: Read + Seek>(disk: &mut R) -> io::Result<Vec<(u32, Partition)>> {
+    let (_, table) = first_table(disk)?;
     let mut all = Vec::new();
     for (number, partition) in (1..).zip(table.partitions) {
         if is_extended(partition.kind) {
@@ -129,11 +135,7 @@ pub fn numbered<R: Read + Seek>(disk: &mut R) -> io::Result<Vec<(u32, Partition)
 /// Returns the sectors to write, in this order, so that the last logical partition of a disk with so many sectors reaches to its
 /// end. None where it does already, or where the disk has no logical partitions.
 pub fn grown<R: Read + Seek>(disk: &mut R, sectors: u64) -> io::Result<Vec<(u32, [u8; 512])>> {
-    let mut first = [0; 512];
-    disk.seek(SeekFrom::Start(0))?;
-    disk.read_exact(&mut first)?;
-    let mut table = Mbr::from_sector(&first)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let (mut sector, mut table) = first_table(disk)?;
     let Some(extended) = table.partitions.iter_mut().find(|p| is_extended(p.kind)) else {
         return Ok(Vec::new());
     };
@@ -154,7 +156,6 @@ pub fn grown<R: Read + Seek>(disk: &mut R, sectors: u64) -> io::Result<Vec<(u32,
     extended.sectors = end - extended.first;
     let changed = tables(*extended, &after);
     // The code before the table, if there is any, stays.
-    let mut sector = first;
     sector[446..].copy_from_slice(&table.to_sector()[446..]);
     let mut all = vec![(0, sector)];
     all.extend(

@@ -176,6 +176,11 @@ pub fn next(state: &State, event: Event) -> Result<Step, Refused> {
             ))
         }
         (phase, Event::Stopping) => Ok(to(state, phase)),
+        // Somebody died in between: whether the firmware was told is not known, so it is told again.
+        (phase @ Phase::Committing { .. }, Event::Healthy) => Ok(Step {
+            deed: Deed::PointTo(state.good.other()),
+            ..to(state, phase)
+        }),
         (Phase::Committing { update, settings }, Event::Committed) => {
             Ok(kept(state, &update, settings))
         }

@@ -141,6 +141,22 @@ fn who_restarts_the_device_on_trial_does_not_reject_it() {
 }
 
 #[test]
+fn a_watch_that_died_while_it_told_the_firmware_tells_it_again() {
+    for way in WAYS {
+        let mut device = Device::new();
+        device.install(way);
+        device.restart(Cause::Restart);
+        let told_before = device.points_to;
+        device.tell(Event::Healthy).unwrap();
+        // The state was written, and the firmware was not told.
+        device.points_to = told_before;
+        device.tell(Event::Healthy).unwrap();
+        device.tell(Event::Committed).unwrap();
+        assert_eq!((device.state.good, device.points_to), (Slot::B, Slot::B));
+    }
+}
+
+#[test]
 fn an_unhealthy_update_goes_back_with_its_reason() {
     for way in WAYS {
         let mut device = Device::new();
