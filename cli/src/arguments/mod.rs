@@ -70,6 +70,9 @@ pub(crate) enum Command {
     Keys(update::KeysCommand),
     /// Sign a build's update bundle, and add it to a channel that devices look at
     Publish(update::PublishArguments),
+    /// Change what a channel says of releases that are out
+    #[command(subcommand)]
+    Channel(update::ChannelCommand),
     /// Say what this machine can do, and what is missing
     Doctor,
     /// Look after the cache

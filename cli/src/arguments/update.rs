@@ -1,8 +1,9 @@
-//! Arguments of `bakelite keys` and `bakelite publish`.
+//! Arguments of `bakelite keys`, `bakelite publish` and `bakelite channel`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use update_trust::Step;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
@@ -26,6 +27,137 @@ pub(crate) struct PublishArguments {
     /// The channel: a folder that a web server serves
     #[arg(long, value_name = "FOLDER")]
     pub(crate) to: PathBuf,
+    /// Reach devices little by little: `2d`, or steps such as `1h:1%,1d:10%,2d:100%`
+    #[arg(long, value_name = "STEPS", value_parser = wave)]
+    pub(crate) wave: Option<WaveSteps>,
     #[command(flatten)]
     pub(crate) keys: KeysArguments,
+}
+
+/// Steps of a wave.
+#[derive(Debug, Clone)]
+pub(crate) struct WaveSteps(pub(crate) Vec<Step>);
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChannelCommand {
+    /// List releases, how far their waves are, and until when the signatures hold
+    Show(ChannelArguments),
+    /// Have a release's wave stand still
+    Pause(ReleaseArguments),
+    /// Have a wave go on where it stood still, or end a halt
+    Resume(ReleaseArguments),
+    /// Have nobody begin to install a release, not by hand either
+    Halt(ReleaseArguments),
+    /// Halt a release, and have devices that have it go on to the newest that is left
+    Yank(ReleaseArguments),
+    /// Sign anew, so that the signatures do not expire
+    Renew(ChannelArguments),
+    /// Take old releases and files away that nobody needs
+    Prune(PruneArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChannelArguments {
+    /// Folder of the channel
+    pub(crate) channel: PathBuf,
+    #[command(flatten)]
+    pub(crate) keys: KeysArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArguments {
+    #[command(flatten)]
+    pub(crate) channel: ChannelArguments,
+    /// Version of the release
+    pub(crate) version: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArguments {
+    #[command(flatten)]
+    pub(crate) channel: ChannelArguments,
+    /// How many of the newest releases stay
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub(crate) keep: usize,
+}
+
+/// Reads steps: a time after publishing, and the share of devices by then.
+fn wave(text: &str) -> Result<WaveSteps, String> {
+    let mut steps: Vec<Step> = Vec::new();
+    for part in text.split(',') {
+        let (time, share) = part.split_once(':').unwrap_or((part, "100%"));
+        let after = seconds(time.trim()).ok_or_else(|| {
+            format!("“{time}” is no time: write a number and m, h or d, such as 36h")
+        })?;
+        let percent: Option<u8> = share
+            .trim()
+            .strip_suffix('%')
+            .and_then(|it| it.parse().ok());
+        let percent = percent
+            .filter(|percent| *percent <= 100)
+            .ok_or_else(|| format!("“{share}” is no share: write a percentage, such as 10%"))?;
+        if steps
+            .last()
+            .is_some_and(|last| after <= last.after || percent < last.percent)
+        {
+            return Err(format!(
+                "“{part}” comes after a step that is later or larger"
+            ));
+        }
+        steps.push(Step { after, percent });
+    }
+    match steps.last() {
+        Some(Step { percent: 100, .. }) => Ok(WaveSteps(steps)),
+        _ => {
+            Err("the last step must reach 100%: use `bakelite channel pause` to stop before".into())
+        }
+    }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_a_wave_are_read_and_what_makes_no_sense_is_told() {
+        let read = |text| {
+            wave(text).map(|steps| {
+                steps
+                    .0
+                    .iter()
+                    .map(|step| (step.after, step.percent))
+                    .collect()
+            })
+        };
+        assert_eq!(read("2d"), Ok(vec![(172_800, 100)]));
+        assert_eq!(
+            read("1h:1%, 1d:10%,2d:100%"),
+            Ok(vec![(3600, 1), (86_400, 10), (172_800, 100)])
+        );
+        for bad in [
+            "",
+            "2",
+            "d",
+            "1h:1",
+            "1h:101%",
+            "1h:50%",
+            "2d:50%,1d:100%",
+            "1h:50%,2h:10%,3h:100%",
+            "1h:1%,1h:100%",
+            "99999999999999999999d",
+        ] {
+            assert!(wave(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -75,8 +75,8 @@ pub(crate) enum CommandError {
     SignRecord(#[source] release::journal::SignatureError),
     #[error("the keys of updates cannot be used")]
     Keys(#[source] release_channel::KeysError),
-    #[error("nothing was published")]
-    Publish(#[source] release_channel::PublishError),
+    #[error("the channel is as it was")]
+    Channel(#[source] release_channel::ChannelError),
     #[error("the page cannot be served")]
     Serve(#[source] release_dashboard::ServeError),
     #[error("cannot {what}")]
@@ -108,7 +108,7 @@ impl CommandError {
             | Self::Download(DownloadError::HashMismatch { .. })
             | Self::Conflict { .. } => NOT_VERIFIED,
             Self::Build(_)
-            | Self::Publish(_)
+            | Self::Channel(_)
             | Self::Boot(_)
             | Self::Diff(_)
             | Self::Candidate(_)

@@ -15,6 +15,7 @@ mod hash;
 mod release;
 mod doctor;
 mod cache;
+mod channel;
 mod devices;
 mod flash;
 mod flash_log;
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &mut Ui) -> Outcome {
         Command::UsbBoot(command) => flash::boards::run(command, ui),
         Command::Keys(command) => update::keys(command, ui),
         Command::Publish(command) => update::publish(command, ui),
+        Command::Channel(command) => channel::run(command, ui),
         Command::Doctor => doctor::run(arguments, ui),
         Command::Cache(command) => cache::run(arguments, command, ui),
         Command::Completions { shell } => {

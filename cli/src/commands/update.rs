@@ -55,9 +55,10 @@ pub(super) fn publish(command: &PublishArguments, ui: &mut Ui) -> Outcome {
     let keys = Keys::read(&command.keys.keys).map_err(CommandError::Keys)?;
     let bundle = bundle_of(&command.build)?;
     let channel = Channel::new(&command.to);
+    let steps = command.wave.as_ref().map_or(&[][..], |wave| &wave.0);
     let published = channel
-        .publish(&keys, &bundle, Timestamp::now().as_second())
-        .map_err(CommandError::Publish)?;
+        .publish(&keys, &bundle, steps, Timestamp::now().as_second())
+        .map_err(CommandError::Channel)?;
     let text = format!(
         "{} {} is out\n  {}\n  manifest {}\n  metadata version {}",
         published.manifest.product,

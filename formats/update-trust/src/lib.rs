@@ -1,14 +1,17 @@
 //! Who may release an update: The Update Framework (<https://theupdateframework.github.io/specification/latest/>) through
 //! `tough`, for devices without a battery behind their clock. In: a root that the device was made with, metadata from
-//! anywhere, and what was seen before. Out: digests that were vouched for. Never fetches, and is told the time.
+//! anywhere, and what was seen before. Out: digests that were vouched for, and what was said of them. Never fetches by itself, and
+//! is told the time.
 
 mod metadata;
+mod said;
 mod sign;
 mod verify;
 
 pub use metadata::{BadMetadata, Metadata};
+pub use said::{Held, Said, Step, Wave};
 pub use sign::{FileSigner, Key, NewKey, Release, SignError, Signer, Validity, release, root};
-pub use verify::{Expired, Seen, TrustError, Trusted, verify};
+pub use verify::{Expired, Files, MOST_FILE, Seen, TrustError, Trusted, verify, verify_as_needed};
 
 /// Runs what `tough` does with its asynchronous functions; none of them waits for anything here.
 fn run<T>(future: impl Future<Output = T>) -> std::io::Result<T> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use content_digest::Sha256Digest;
@@ -13,11 +14,13 @@ use tough::{
 };
 use url::Url;
 
-use crate::Metadata;
 use crate::run;
+use crate::{Metadata, Said};
 
 /// No host has this name (RFC 2606): everything comes from memory.
 const NOWHERE: &str = "https://metadata.invalid/";
+/// Largest file of metadata, in bytes: endless data must not fill a device's memory. It is room for a thousand releases.
+pub const MOST_FILE: u64 = 1 << 20;
 /// `tough` keeps its own clock in this file; a device without a battery cannot keep one.
 const CLOCK: &str = "latest_known_time.json";
 
@@ -51,6 +54,13 @@ pub struct Trusted {
     pub versions: (u64, u64),
 }
 
+impl Seen {
+    /// Returns a file as it was when it was trusted last, such as `timestamp.json`.
+    pub fn file(&self, name: &str) -> Option<&str> {
+        self.files.get(name).map(String::as_str)
+    }
+}
+
 impl Trusted {
     /// Returns the digest that was vouched for under a name.
     pub fn digest(&self, name: &str) -> Option<Sha256Digest> {
@@ -60,6 +70,14 @@ impl Trusted {
     /// Whether a digest was vouched for, under any name.
     pub fn vouches_for(&self, digest: Sha256Digest) -> bool {
         self.targets.values().any(|(found, _)| *found == digest)
+    }
+
+    /// Returns all releases with what was said of them. Those of which something else is said are passed over.
+    pub fn releases(&self) -> impl Iterator<Item = (Sha256Digest, Said)> {
+        self.targets.values().filter_map(|(digest, said)| {
+            let said = serde_json::Value::Object(said.clone());
+            Some((*digest, serde_json::from_value(said).ok()?))
+        })
     }
 
     /// Returns all names, with their digests and what was said of them.
@@ -92,19 +110,36 @@ pub enum TrustError {
     },
 }
 
-/// Metadata in memory.
+/// Files of metadata, from wherever they are.
+pub trait Files: std::fmt::Debug + Send {
+    /// Returns a file, or that there is none. It is asked for only once what leads to it was checked, and never for more than
+    /// [`MOST_FILE`] bytes.
+    fn get(&mut self, name: &str) -> std::io::Result<Option<Vec<u8>>>;
+}
+
+impl Files for Metadata {
+    fn get(&mut self, name: &str) -> std::io::Result<Option<Vec<u8>>> {
+        let text = Self::get(self, name);
+        Ok(text.map(|text| text.as_bytes().to_vec()))
+    }
+}
+
+/// `tough` asks for files by address, and copies whom it asks.
 #[derive(Debug, Clone)]
-struct Memory(Metadata);
+struct Shared(Arc<Mutex<Box<dyn Files>>>);
 
 #[async_trait]
-impl Transport for Memory {
+impl Transport for Shared {
     async fn fetch(&self, url: Url) -> Result<TransportStream, TransportError> {
         let name = url.path().trim_start_matches('/');
-        match self.0.get(name) {
-            Some(text) => Ok(Box::pin(stream::iter([Ok(Bytes::copy_from_slice(
-                text.as_bytes(),
-            ))]))),
-            None => Err(TransportError::new(TransportErrorKind::FileNotFound, url)),
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match files.get(name) {
+            Ok(Some(bytes)) => Ok(Box::pin(stream::iter([Ok(Bytes::from(bytes))]))),
+            Ok(None) => Err(TransportError::new(TransportErrorKind::FileNotFound, url)),
+            Err(error) => {
+                let kind = TransportErrorKind::Other;
+                Err(TransportError::new_with_cause(kind, url, error))
+            }
         }
     }
 }
@@ -116,11 +151,22 @@ pub fn verify(
     seen: &Seen,
     now: i64,
 ) -> Result<Trusted, TrustError> {
+    verify_as_needed(root, metadata.clone(), seen, now)
+}
+
+/// The same for files that are fetched: each is asked for once what leads to it was checked.
+pub fn verify_as_needed(
+    root: &[u8],
+    files: impl Files + 'static,
+    seen: &Seen,
+    now: i64,
+) -> Result<Trusted, TrustError> {
     let folder = tempfile::tempdir()?;
     for (name, text) in seen.files.iter().filter(|(name, _)| is_plain(name)) {
         fs_err::write(folder.path().join(name), text)?;
     }
-    run(load(root, metadata, folder.path(), now))?
+    let files = Shared(Arc::new(Mutex::new(Box::new(files))));
+    run(load(root, files, folder.path(), now))?
 }
 
 /// A name of one folder.
@@ -128,23 +174,18 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.contains('/') && !name.starts_with('.') && name != CLOCK
 }
 
-async fn load(
-    root: &[u8],
-    metadata: &Metadata,
-    folder: &Path,
-    now: i64,
-) -> Result<Trusted, TrustError> {
+async fn load(root: &[u8], files: Shared, folder: &Path, now: i64) -> Result<Trusted, TrustError> {
     let nowhere = Url::parse(NOWHERE).expect("an address");
     let limits = Limits {
         max_root_size: 256 << 10,
-        max_targets_size: 4 << 20,
+        max_targets_size: MOST_FILE,
         max_timestamp_size: 64 << 10,
         max_snapshot_size: 256 << 10,
         max_root_updates: 1024,
     };
     // Expiry is looked at below, by the time that was told.
     let loader = RepositoryLoader::new(&root, nowhere.clone(), nowhere)
-        .transport(Memory(metadata.clone()))
+        .transport(files)
         .datastore(folder)
         .limits(limits)
         .expiration_enforcement(ExpirationEnforcement::Unsafe);

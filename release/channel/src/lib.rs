@@ -6,11 +6,15 @@
 //! bundles/NAME-VERSION.upd
 //! ```
 
+mod change;
+mod channel;
 mod keys;
 mod publish;
 
+pub use change::Change;
+pub use channel::{Channel, ChannelError, Contents};
 pub use keys::{Keys, KeysError};
-pub use publish::{Channel, PublishError, Published};
+pub use publish::Published;
 
 #[cfg(test)]
 mod tests;

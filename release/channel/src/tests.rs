@@ -2,7 +2,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use ota_bundle::{Bundle, Draft, Kind, Verity, Writer};
-use update_trust::{Metadata, Seen, verify};
+use update_trust::{Held, Metadata, Seen, Step, verify};
 
 use super::*;
 
@@ -64,10 +64,13 @@ fn what_is_published_a_device_with_the_root_trusts() {
     bundle(&path("1.upd"), "1.0", 1);
     bundle(&path("2.upd"), "2.0", 2);
     assert_eq!(
-        channel.publish(&keys, &path("1.upd"), NOW).unwrap().version,
+        channel
+            .publish(&keys, &path("1.upd"), &[], NOW)
+            .unwrap()
+            .version,
         1
     );
-    let second = channel.publish(&keys, &path("2.upd"), NOW).unwrap();
+    let second = channel.publish(&keys, &path("2.upd"), &[], NOW).unwrap();
     assert_eq!(second.version, 2);
     let root = keys.newest_root().as_bytes();
     let online = verify(root, &channel.metadata().unwrap(), &Seen::default(), NOW).unwrap();
@@ -83,14 +86,14 @@ fn what_is_published_a_device_with_the_root_trusts() {
     // Another bundle with a version that is out already.
     bundle(&path("other.upd"), "2.0", 3);
     assert!(matches!(
-        channel.publish(&keys, &path("other.upd"), NOW),
-        Err(PublishError::Other { .. })
+        channel.publish(&keys, &path("other.upd"), &[], NOW),
+        Err(ChannelError::Other { .. })
     ));
     // Other keys do not go on with this channel.
     let others = Keys::init(&path("others"), NOW).unwrap();
     assert!(matches!(
-        channel.publish(&others, &path("1.upd"), NOW),
-        Err(PublishError::Channel(_))
+        channel.publish(&others, &path("1.upd"), &[], NOW),
+        Err(ChannelError::Foreign(_))
     ));
 }
 
@@ -104,7 +107,72 @@ fn a_damaged_bundle_is_not_published() {
     let channel = Channel::new(&folder.path().join("stable"));
     for length in [0, 60, 200, bytes.len() - 1] {
         fs_err::write(&path, &bytes[..length]).unwrap();
-        assert!(channel.publish(&keys, &path, NOW).is_err(), "{length}");
+        assert!(channel.publish(&keys, &path, &[], NOW).is_err(), "{length}");
     }
     assert!(!folder.path().join("stable").exists());
+}
+
+#[test]
+fn a_wave_stands_still_goes_on_and_is_halted_and_old_releases_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let keys = Keys::init(&path("keys"), NOW).unwrap();
+    let channel = Channel::new(&path("stable"));
+    assert!(matches!(
+        channel.renew(&keys, NOW),
+        Err(ChannelError::Empty { .. })
+    ));
+    let steps = [Step {
+        after: 1000,
+        percent: 100,
+    }];
+    for (number, steps) in [(1, &[][..]), (2, &[]), (3, &steps)] {
+        let file = path(&format!("{number}.upd"));
+        bundle(&file, &format!("{number}.0"), number);
+        channel
+            .publish(&keys, &file, steps, NOW + i64::from(number))
+            .unwrap();
+    }
+    let change = |version: &str, change, now| channel.change(&keys, version, change, now);
+    assert!(matches!(
+        change("9.0", Change::Halt, NOW),
+        Err(ChannelError::Unknown { .. })
+    ));
+    assert!(matches!(
+        change("1.0", Change::Pause, NOW),
+        Err(ChannelError::NoWave { .. })
+    ));
+    let newest = |contents: &Contents| contents.releases[0].1.clone();
+    let begun = u64::try_from(NOW).unwrap() + 3;
+    let share = |contents: &Contents, now: u64| newest(contents).wave.unwrap().share(now);
+    let paused = change("3.0", Change::Pause, NOW + 3 + 250).unwrap();
+    assert_eq!(share(&paused, begun + 900), 2500);
+    // An hour later it goes on from there.
+    let resumed = change("3.0", Change::Resume, NOW + 3 + 250 + 3600).unwrap();
+    assert_eq!(share(&resumed, begun + 250 + 3600), 2500);
+    assert_eq!(share(&resumed, begun + 500 + 3600), 5000);
+    let yanked = change("3.0", Change::Yank, NOW + 5000).unwrap();
+    assert_eq!(newest(&yanked).held, Held::Yanked);
+    // A device hears of it by what is signed.
+    let root = keys.newest_root().as_bytes();
+    let seen = verify(root, &channel.metadata().unwrap(), &Seen::default(), NOW).unwrap();
+    assert!(
+        seen.releases()
+            .any(|(_, said)| (said.version.as_str(), said.held) == ("3.0", Held::Yanked))
+    );
+    let gone = channel.prune(&keys, 1, NOW + 5000).unwrap();
+    assert!(
+        gone.contains(&"bundles/kvm-1.0.upd".into())
+            && gone.contains(&"bundles/kvm-3.0.upd".into())
+            && gone.contains(&"metadata/1.targets.json".into()),
+        "{gone:?}"
+    );
+    let left = channel.contents(&keys, NOW).unwrap().unwrap();
+    let versions: Vec<&str> = left
+        .releases
+        .iter()
+        .map(|(_, said)| said.version.as_str())
+        .collect();
+    assert_eq!(versions, ["3.0", "2.0"]);
+    assert!(path("stable/bundles/kvm-2.0.upd").exists());
 }
