@@ -30,6 +30,9 @@ pub struct Said {
     /// Length of its manifest in bytes.
     #[serde(default)]
     pub manifest_length: u64,
+    /// Root hash of its root file system: the kernel's command line has it, so a device knows what it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Sha256Digest>,
     /// What is new, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
@@ -212,6 +215,7 @@ mod tests {
             bundle: bundle.into(),
             length: 0,
             manifest_length: 0,
+            root: None,
             notes: None,
             wave: None,
             held: Held::No,

@@ -86,6 +86,10 @@ fn said_of(
         bundle: String::new(),
         length: fs_err::metadata(bundle)?.len(),
         manifest_length,
+        root: manifest
+            .images
+            .iter()
+            .find_map(|image| Some(image.verity.as_ref()?.root)),
         notes: manifest.notes.clone(),
         wave: (!steps.is_empty()).then(|| Wave {
             // Nobody knows it before the release is built, and it is the same wherever that is published.

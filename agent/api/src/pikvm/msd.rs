@@ -97,7 +97,7 @@ pub async fn write_remote(
 ) -> Result<Response, Refused> {
     let url = given.url.as_deref();
     let url = url.ok_or_else(|| Refused::parameter("the parameter url is missing"))?;
-    let fetcher = agent_media::Fetcher::of_system().map_err(Failure::from)?;
+    let fetcher = agent_fetch::Fetcher::of_system().map_err(Failure::from)?;
     let fetched = fetcher.get(url).await.map_err(Failure::from)?;
     let name = match (&given.image, &fetched.name) {
         (None, Some(name)) => name.parse().map_err(Failure::from)?,

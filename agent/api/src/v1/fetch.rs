@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use agent_access::Principal;
 use agent_access::audit::Action;
+use agent_fetch::{FetchError, Fetched, Fetcher};
 use agent_helper::ImageName;
-use agent_media::FetchError;
-use agent_media::fetch::Fetched;
 use agent_media::range::Part;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
@@ -69,7 +68,7 @@ pub async fn begin(
     Extension(principal): Extension<Principal>,
     Body(new): Body<NewFetch>,
 ) -> Result<Json<Image>, Failure> {
-    let fetcher = agent_media::Fetcher::of_system()?;
+    let fetcher = Fetcher::of_system()?;
     let fetched = fetcher.get(&new.address).await?;
     let name = new.name.or_else(|| fetched.name.clone());
     let missing = || Failure::new(Code::BadRequest, "the address ends in no name: give one");
