@@ -99,6 +99,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
         claim,
         input: Arc::default(),
         helper: Client::new(config.helper),
+        updater: agent_update::protocol::SOCKET.into(),
         places: Places::default(),
         clock: now,
     });

@@ -10,13 +10,16 @@ use crate::{daemon, helper, settings, update};
 /// Threads for requests: the work that needs more has threads of its own.
 const THREADS: usize = 2;
 
-/// Runs the daemon, or with the argument `helper` its privileged half, with `settings` what comes before both, or
-/// with `update` what concerns the slots.
+/// Runs the daemon, or with the argument `helper` its privileged half, with `settings` what comes before both, with
+/// `update` what concerns the slots, or with `fetch` what fetches for that.
 /// Not generic and not inlined: the program around it compiles in no time.
 pub fn main() -> ExitCode {
     let word = std::env::args().nth(1);
     if word.as_deref() == Some("settings") {
         return ended(settings::run());
+    }
+    if word.as_deref() == Some("fetch") {
+        return ended(update::fetch());
     }
     if word.as_deref() == Some("update") {
         return ended(update::run(std::env::args().skip(2)));

@@ -52,3 +52,137 @@ pub fn client(follows: bool) -> reqwest::blocking::Client {
         .redirect(policy);
     builder.build().expect("a client")
 }
+
+/// A folder over HTTPS, as a static web server has it: parts of files (RFC 9110, section 14), tags, and nothing else. Its
+/// certificate is for the host's address as the emulated machine sees it.
+#[derive(Debug)]
+pub struct Static {
+    /// Port on 127.0.0.1.
+    pub port: u16,
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// Bytes of bodies that were sent.
+    pub sent: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// Connections are ended after so many bytes more; for networks that fail.
+    pub fails_after: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// The host, as a machine of QEMU's own network sees it.
+pub const HOST: &str = "10.0.2.2";
+
+/// Serves a folder.
+pub fn folder_over_tls(folder: std::path::PathBuf) -> Static {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    let made = rcgen::generate_simple_self_signed([HOST.to_owned(), "127.0.0.1".to_owned()])
+        .expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der())
+        .expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a certificate with its key");
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let server = Static {
+        port: listener.local_addr().expect("bound").port(),
+        certificate: made.cert.pem(),
+        sent: Arc::default(),
+        fails_after: Arc::new(AtomicU64::new(u64::MAX)),
+    };
+    let (sent, fails_after) = (Arc::clone(&server.sent), Arc::clone(&server.fails_after));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (config, folder) = (Arc::clone(&config), folder.clone());
+            let (sent, fails_after) = (Arc::clone(&sent), Arc::clone(&fails_after));
+            std::thread::spawn(move || {
+                let connection =
+                    rustls::ServerConnection::new(config).expect("a good configuration");
+                let stream = rustls::StreamOwned::new(connection, stream.expect("a connection"));
+                // A client that goes away has what it wanted.
+                drop(answer_files(stream, &folder, &sent, &fails_after));
+            });
+        }
+    });
+    server
+}
+
+fn answer_files(
+    mut stream: impl std::io::Read + std::io::Write,
+    folder: &std::path::Path,
+    sent: &std::sync::atomic::AtomicU64,
+    fails_after: &std::sync::atomic::AtomicU64,
+) -> std::io::Result<()> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    use std::sync::atomic::Ordering;
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let path = path.trim_start_matches('/');
+        let header = |name: &str| {
+            head.lines().find_map(|line| {
+                let (key, value) = line.split_once(": ")?;
+                key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+            })
+        };
+        let is_plain = path.split('/').all(|part| !part.starts_with('.'));
+        let Some(mut file) = is_plain
+            .then(|| std::fs::File::open(folder.join(path)).ok())
+            .flatten()
+        else {
+            write!(
+                stream,
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+            )?;
+            continue;
+        };
+        let found = file.metadata()?;
+        let changed = found
+            .modified()?
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        let (length, tag) = (
+            found.len(),
+            format!("\"{:x}-{:x}\"", found.len(), changed.as_nanos()),
+        );
+        if header("if-none-match").as_deref() == Some(&tag) {
+            write!(stream, "HTTP/1.1 304 Not Modified\r\nETag: {tag}\r\n\r\n")?;
+            continue;
+        }
+        let range = header("range").and_then(|range| {
+            let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+            Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
+        });
+        let (first, last) = range.unwrap_or((0, length - 1));
+        let count = last - first + 1;
+        if range.is_some() {
+            write!(
+                stream,
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{last}/{length}\r\n"
+            )?;
+        } else {
+            write!(stream, "HTTP/1.1 200 OK\r\n")?;
+        }
+        write!(stream, "ETag: {tag}\r\nContent-Length: {count}\r\n\r\n")?;
+        file.seek(SeekFrom::Start(first))?;
+        let may = fails_after.load(Ordering::Relaxed);
+        let copied = std::io::copy(&mut file.take(count.min(may)), &mut stream)?;
+        sent.fetch_add(copied, Ordering::Relaxed);
+        if may != u64::MAX {
+            fails_after.fetch_sub(copied, Ordering::Relaxed);
+        }
+        stream.flush()?;
+        if copied < count {
+            return Err(std::io::ErrorKind::ConnectionAborted.into());
+        }
+    }
+}

@@ -101,6 +101,7 @@ impl Version {
             rollback_index: self.verified.manifest().rollback_index,
             created: self.verified.manifest().created,
             baseline: Vec::new(),
+            replaces: None,
             arms: 0,
             steps: 0,
         }

@@ -66,6 +66,8 @@ pub struct Parts {
     pub media: Store,
     /// The helper.
     pub helper: Client,
+    /// Socket of the updater.
+    pub updater: PathBuf,
     /// Where the kernel says how the host is.
     pub places: Places,
     /// Seconds since 1970.

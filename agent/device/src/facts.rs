@@ -66,9 +66,14 @@ impl Facts {
             load: load.and_then(|load| load.split(' ').next()?.parse().ok()),
             memory_free: kibibytes("MemAvailable:"),
             memory: kibibytes("MemTotal:"),
-            is_clock_set: root.join("run/systemd/timesync/synchronized").exists(),
+            is_clock_set: is_clock_set(root),
         }
     }
+}
+
+/// Whether a time server has set the clock since the start (`systemd-timesyncd.service(8)`).
+pub fn is_clock_set(root: &Path) -> bool {
+    root.join("run/systemd/timesync/synchronized").exists()
 }
 
 /// Reads what the firmware says: by its own driver, or by the kernel's (`raspberrypi-hwmon`).

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{self, HeaderName};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -43,9 +45,16 @@ pub(crate) type Connection = SendRequest<Empty<Bytes>>;
 impl Fetcher {
     /// Makes one that trusts the authorities of the system.
     pub fn of_system() -> Result<Self, FetchError> {
+        // No file has an empty name.
+        Self::of_system_and(Path::new(""))
+    }
+
+    /// Makes one that trusts the authorities of the system, and those in a file (PEM) if it is there.
+    pub fn of_system_and(file: &Path) -> Result<Self, FetchError> {
         let mut roots = RootCertStore::empty();
-        let (added, _) =
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let system = rustls_native_certs::load_native_certs().certs;
+        let own = CertificateDer::pem_file_iter(file).into_iter().flatten();
+        let (added, _) = roots.add_parsable_certificates(system.into_iter().chain(own.flatten()));
         if added == 0 {
             return Err(FetchError::Roots);
         }

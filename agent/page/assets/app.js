@@ -11,6 +11,7 @@ import { peoplePanel } from "./people.js";
 import { powerPanel } from "./power.js";
 import { Screen } from "./screen.js";
 import { devicePanel, picturePanel } from "./settings.js";
+import { updatesPanel } from "./updates.js";
 
 const PANELS = [
   ["keyboard", "keyboard", "Keyboard", keyboardPanel, true],
@@ -21,6 +22,7 @@ const PANELS = [
   ["picture", "screen", "Picture", picturePanel, false],
   ["people", "people", "People", peoplePanel, false],
   ["network", "network", "Network", networkPanel, false],
+  ["updates", "update", "Updates", updatesPanel, false],
   ["device", "gear", "Device", devicePanel, false],
 ];
 

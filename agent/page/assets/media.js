@@ -78,19 +78,24 @@ function upload(changed) {
     if (!chosen) throw new Error("Choose a file first.");
     progress.hidden = false;
     const started = performance.now();
-    const begun = await received(chosen);
-    let at = begun;
-    while (at < chosen.size) {
-      const end = Math.min(at + PART, chosen.size);
-      at = await part(chosen, at, end);
-      progress.value = at / chosen.size;
-    }
+    const begun = await sendFile(chosen, (share) => (progress.value = share));
     progress.hidden = true;
     await changed();
     const seconds = (performance.now() - started) / 1000;
     return `Uploaded and hashed, ${bytes((chosen.size - begun) / Math.max(seconds, 0.001))} a second.`;
   };
   return h("div", { class: "box" }, field("Upload an image", file, "An upload that breaks off goes on where it was."), progress, action("Upload", send, { class: "primary" }));
+}
+
+/** Sends a file in parts, from where the device has it. Returns where that was. */
+export async function sendFile(chosen, onShare) {
+  const begun = await received(chosen);
+  let at = begun;
+  while (at < chosen.size) {
+    at = await part(chosen, at, Math.min(at + PART, chosen.size));
+    onShare(at / chosen.size);
+  }
+  return begun;
 }
 
 async function received(chosen) {

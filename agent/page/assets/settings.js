@@ -45,7 +45,7 @@ export async function picturePanel({ live, screen }) {
   return parts;
 }
 
-/** USB, one's own password and second factor, and where updates will be. */
+/** USB, one's own password and second factor. */
 export async function devicePanel({ live }) {
   const gadget = await get("gadget");
   const parts = [h("h3", {}, "USB")];
@@ -63,7 +63,6 @@ export async function devicePanel({ live }) {
     return "Changed. Your other sessions have ended.";
   };
   parts.push(h("h3", {}, "Your password"), field("Password so far", old), field("New password", fresh, "At least 8 characters."), action("Change it", change), h("h3", {}, "Second factor"), secondFactor(),
-    h("h3", {}, "Updates"), h("p", { class: "hint" }, "This version cannot update itself yet: flash a new image, or install a newer package."),
     live.hello.role === "admin" && h("h3", {}, "Restart"),
     live.hello.role === "admin" && h("div", { class: "actions" }, action("Restart it", () => sure("Restart the device? Everybody is disconnected for a minute.") && ask("POST", "device/restart").then(() => "It restarts; this page comes back by itself.")),
       action("Switch it off", () => sure("Switch the device off? Somebody has to pull its plug to start it again.") && ask("POST", "device/power-off").then(() => "It switches off."))),

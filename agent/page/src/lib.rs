@@ -47,6 +47,7 @@ pub const ASSETS: &[Asset] = assets![
     "power.js" "text/javascript; charset=utf-8",
     "screen.js" "text/javascript; charset=utf-8",
     "settings.js" "text/javascript; charset=utf-8",
+    "updates.js" "text/javascript; charset=utf-8",
     "transports.js" "text/javascript; charset=utf-8",
 ];
 

@@ -1,67 +1,65 @@
-//! Installs a bundle from a file.
-
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+//! Installs a verified bundle into the slot that does not run, up to where the next start tries it.
 
 use agent_region::{Kind, Phase, Update};
-use agent_update::install::{Facts, Flow, Progress, Source, install};
+use agent_update::install::{Flow, InstallError, Progress, Source, install};
 use agent_update::machine::Event;
-use ota_bundle::{Bundle, HEAD_LENGTH, Head};
+use ota_bundle::{Bundle, Verified};
 
-use super::{Failure, Own, health, now, trust};
+use super::own::Own;
+use super::{Failure, health};
 use crate::run::say;
 
-/// What the image says of itself.
-const IMAGE: &str = "/usr/lib/bakelite/image.json";
-
-pub(super) fn run(path: &Path) -> Result<(), Failure> {
-    let mut own = Own::open()?;
-    let mut file = FileSource(File::open(path)?);
-    let bundle = Bundle::read(&file.metadata()?)?;
-    let floor = own.updater.state().clock_floor;
-    let bundle = trust::check(bundle, now().max(floor))?;
+/// Writes a bundle, or goes on writing it. Whoever stops it, or a network that fails, costs nothing of what is written.
+pub(super) fn run(
+    own: &mut Own,
+    bundle: &Bundle<Verified>,
+    source: &mut impl Source,
+    progress: &mut impl FnMut(Progress) -> Flow,
+) -> Result<(), Failure> {
     let manifest = bundle.manifest();
-    facts()?.take(manifest)?;
+    own.facts()?.take(manifest)?;
     let update = Update {
         manifest: bundle.id(),
         version: manifest.version.clone(),
         rollback_index: manifest.rollback_index,
         created: manifest.created,
         baseline: health::passing(),
+        replaces: Some(own.current()),
         arms: 0,
         steps: 0,
     };
     let is_same = |other: &Update| other.manifest == update.manifest;
-    match &own.updater.state().phase {
+    match &own.state().phase {
         // It was interrupted: what is written already is found there.
         Phase::Writing { update: other } | Phase::Written { update: other } if is_same(other) => {}
         _ => own.tell(Event::Begin(update))?,
     }
     let running = own.running();
-    let version = manifest.version.clone();
+    let version = &manifest.version;
+    let target = running.other();
     own.log(
         Kind::Update,
-        &format!("version {version} goes into slot {}", running.other()),
+        &format!("version {version} goes into slot {target}"),
     )?;
     let mut last = 0;
-    let progress = &mut |progress: Progress| {
-        let percent = progress.done * 100 / progress.total.max(1);
+    let progress = &mut |so_far: Progress| {
+        let percent = so_far.done * 100 / so_far.total.max(1);
         if percent / 10 > last {
             last = percent / 10;
             say(&format!("{percent} %"));
         }
-        Flow::On
+        progress(so_far)
     };
-    let done = match install(own.updater.disk(), &bundle, running, &mut file, progress) {
+    let done = match install(own.disk(), bundle, running, source, progress) {
         Ok(done) => done,
         Err(error) => {
-            own.tell(Event::Failed(error.to_string()))?;
+            if is_over(&error) {
+                own.tell(Event::Failed(error.to_string()))?;
+            }
             return Err(error.into());
         }
     };
-    if matches!(own.updater.state().phase, Phase::Writing { .. }) {
+    if matches!(own.state().phase, Phase::Writing { .. }) {
         own.tell(Event::Written)?;
     }
     let text = format!(
@@ -70,44 +68,20 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         done.written >> 20
     );
     own.log(Kind::Update, &text)?;
-    let way = own.way();
-    own.tell(Event::Arm(way))?;
-    say("It is tried at the next start: restart the device.");
+    arm(own)
+}
+
+/// Asks for the other slot at the next start.
+pub(super) fn arm(own: &mut Own) -> Result<(), Failure> {
+    own.tell(Event::Arm(own.way()))?;
+    say("It is tried at the next start.");
     Ok(())
 }
 
-/// Returns what this device is.
-fn facts() -> Result<Facts, Failure> {
-    let image: serde_json::Value = serde_json::from_slice(&fs_err::read(IMAGE)?)?;
-    let compatible = fs_err::read_to_string("/proc/device-tree/compatible")?;
-    Ok(Facts {
-        product: image["name"].as_str().unwrap_or_default().to_owned(),
-        compatible: compatible
-            .split('\0')
-            .filter(|word| !word.is_empty())
-            .map(str::to_owned)
-            .collect(),
-    })
-}
-
-/// A bundle in a file.
-struct FileSource(File);
-
-impl FileSource {
-    /// Reads what lies before the segments; its length is known to be within limits first.
-    fn metadata(&mut self) -> Result<Vec<u8>, Failure> {
-        let mut head = [0; HEAD_LENGTH];
-        self.0.read_exact(&mut head)?;
-        let length = Head::from_bytes(&head)?.metadata();
-        let mut bytes = vec![0; usize::try_from(length)?];
-        self.0.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
-    }
-}
-
-impl Source for FileSource {
-    fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
-        bytes.resize(length as usize, 0);
-        self.0.read_exact_at(bytes, offset)
-    }
+/// Whether trying again is of no use.
+const fn is_over(error: &InstallError) -> bool {
+    matches!(
+        error,
+        InstallError::Disk(_) | InstallError::Misfit(_) | InstallError::NotKept { .. }
+    )
 }

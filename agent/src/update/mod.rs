@@ -1,117 +1,64 @@
-//! Updates on the device: installs a bundle into the slot that does not run, and watches over a slot on trial. It runs as root,
-//! beside the daemon and without its network.
+//! Updates on the device. One process with privileges, and no network but this device's own page to look at, owns the slots:
+//! [`service`] answers whoever asks, [`worker`] does one thing after the other. What comes from the network is fetched by a
+//! process without any privilege.
 
+mod choices;
+mod client;
 mod firmware;
 mod health;
 mod install;
+mod own;
+mod service;
+mod source;
+mod trial;
 mod trust;
-mod watch;
+mod worker;
 
-use std::fs::File;
 use std::path::Path;
 
-use agent_region::{Kind, Slot, Way};
-use agent_update::machine::Event;
-use agent_update::{CommandLine, Firmware as _, Updater, disks};
-
-use crate::run::say;
-use firmware::Board;
+/// Certificates that the image's makers trust for their channel, beside the system's.
+const AUTHORITY: &str = "/usr/lib/bakelite/update-authority.pem";
 
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-/// Runs `install FILE`, `watch`, `stopping` or `status`.
-pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Result<(), Failure> {
-    match (words.next().as_deref(), words.next()) {
-        (Some("install"), Some(file)) => install::run(Path::new(&file)),
-        (Some("watch"), None) => watch::run(),
-        (Some("stopping"), None) => Own::open()?.tell(Event::Stopping),
-        (Some("status"), None) => status(),
-        _ => Err("say install and a file, watch, stopping, or status".into()),
+/// Runs `serve`, which is the service, or what a person asks for.
+pub(crate) fn run(words: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let words: Vec<String> = words.collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["serve"] => service::run(),
+        _ => client::run(&words),
     }
 }
 
-/// The device with its state.
-struct Own {
-    updater: Updater<File, Board>,
-}
-
-impl Own {
-    fn open() -> Result<Self, Failure> {
-        let line = CommandLine::parse(&fs_err::read_to_string("/proc/cmdline")?)?;
-        let disks = disks::with_signature(line.disk)?;
-        let [disk] = &disks[..] else {
-            return Err(format!(
-                "{} disks have the signature {:08x}, and one must",
-                disks.len(),
-                line.disk
-            )
-            .into());
-        };
-        let disk = File::options()
-            .read(true)
-            .write(true)
-            .open(Path::new("/dev").join(disk))?;
-        let updater = Updater::open(disk, Board::find()?)?;
-        Ok(Self { updater })
-    }
-
-    /// Returns the slot that runs: the one that is not good is on trial.
-    fn running(&self) -> Slot {
-        use agent_region::Phase::{Committing, Returning, Trial};
-        let state = self.updater.state();
-        match state.phase {
-            Trial { .. } | Committing { .. } | Returning { .. } => state.good.other(),
-            _ => state.good,
-        }
-    }
-
-    fn tell(&mut self, event: Event) -> Result<(), Failure> {
-        if let Some(note) = self.updater.tell(event)? {
-            self.log(Kind::Update, &note)?;
-        }
-        Ok(())
-    }
-
-    /// Returns how a slot is tried here.
-    const fn way(&self) -> Way {
-        self.updater.firmware().way()
-    }
-
-    fn restart(&mut self) -> Result<(), Failure> {
-        Ok(self.updater.firmware_mut().restart()?)
-    }
-
-    fn log(&mut self, kind: Kind, text: &str) -> Result<(), Failure> {
-        say(text);
-        Ok(self.updater.log(now(), kind, text)?)
-    }
-}
-
-/// Prints the state and the last events.
-#[expect(
-    clippy::print_stdout,
-    reason = "the answer to a question on the command line"
-)]
-fn status() -> Result<(), Failure> {
-    let mut own = Own::open()?;
-    println!(
-        "slot {} runs, slot {} is kept",
-        own.running(),
-        own.updater.state().good
-    );
-    println!("{}", serde_json::to_string_pretty(own.updater.state())?);
-    for event in agent_region::Region::events(own.updater.disk())? {
-        println!("{:>4}  {}", event.number, event.text);
-    }
+/// Fetches for the process that has no network: what it asks comes on the standard input, which is a socket.
+pub(crate) fn fetch() -> Result<(), Failure> {
+    use std::os::fd::AsFd as _;
+    let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    stream.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let stream = tokio::net::UnixStream::from_std(stream)?;
+        let fetcher = agent_fetch::Fetcher::of_system_and(Path::new(AUTHORITY));
+        agent_fetch::wire::serve(fetcher, stream).await
+    })?;
     Ok(())
 }
 
-/// Seconds since 1970, by the device's clock.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "here the clock begins that all rooms are given"
-)]
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
+/// Returns an error with its causes, in a sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
 }

@@ -1,10 +1,12 @@
 //! Who may release an update for this device: the root that its image was made with, and what was seen since.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use agent_device::durable;
+use agent_update::channel::{self, Last, LookError, Server};
 use ota_bundle::{Bundle, Unverified, Verified};
-use update_trust::{Metadata, Seen, verify};
+use update_trust::{Metadata, Seen, Trusted, verify};
 
 use super::Failure;
 use crate::run::say;
@@ -14,21 +16,51 @@ const ROOT: &str = "/usr/lib/bakelite/update-root.json";
 /// What was seen. Both slots share it, and going back does not take it back: counters must not fall.
 const SEEN: &str = "/data/update-seen.json";
 
+fn root() -> Result<Vec<u8>, Failure> {
+    fs_err::read(ROOT).map_err(|error| {
+        format!("this image was made without keys for updates, so it takes none ({error})").into()
+    })
+}
+
+fn seen() -> Result<Seen, Failure> {
+    match fs_err::read(SEEN) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Seen::default()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn keep(trusted: &Trusted) -> Result<(), Failure> {
+    Ok(durable::write(
+        Path::new(SEEN),
+        &serde_json::to_vec(&trusted.seen)?,
+    )?)
+}
+
+/// Looks what a channel says: what is old is refused.
+pub(super) fn look<S: Server>(
+    server: &Arc<Mutex<S>>,
+    last: &mut Last,
+    now: u64,
+) -> Result<Trusted, Failure> {
+    let seen = seen()?;
+    let now = i64::try_from(now)?;
+    let trusted = channel::look(&root()?, server, &seen, last, now);
+    let trusted = trusted.map_err(|error: LookError| Box::new(error))?;
+    if trusted.seen != seen {
+        keep(&trusted)?;
+    }
+    Ok(trusted)
+}
+
 /// Checks a bundle by what it carries: without a network, expiry is a warning, and counters hold.
 pub(super) fn check(bundle: Bundle<Unverified>, now: u64) -> Result<Bundle<Verified>, Failure> {
-    let root = fs_err::read(ROOT).map_err(|error| {
-        format!("this image was made without keys for updates, so it takes none ({error})")
-    })?;
+    let root = root()?;
     if bundle.trust().is_empty() {
         return Err("nobody signed this bundle: publish it with `bakelite publish`".into());
     }
-    let seen: Seen = match fs_err::read(SEEN) {
-        Ok(bytes) => serde_json::from_slice(&bytes)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Seen::default(),
-        Err(error) => return Err(error.into()),
-    };
     let metadata = Metadata::from_bytes(bundle.trust())?;
-    let trusted = verify(&root, &metadata, &seen, i64::try_from(now)?)?;
+    let trusted = verify(&root, &metadata, &seen()?, i64::try_from(now)?)?;
     if let Some(expired) = &trusted.expired {
         say(&format!(
             "The bundle's {} metadata has expired, by this device's clock.",
@@ -40,6 +72,6 @@ pub(super) fn check(bundle: Bundle<Unverified>, now: u64) -> Result<Bundle<Verif
         return Err("the bundle is not among those that its signatures are about".into());
     }
     let verified = bundle.verify(id)?;
-    durable::write(Path::new(SEEN), &serde_json::to_vec(&trusted.seen)?)?;
+    keep(&trusted)?;
     Ok(verified)
 }

@@ -7,6 +7,8 @@ mod command_line;
 pub mod disks;
 pub mod install;
 pub mod machine;
+pub mod protocol;
+pub mod schedule;
 mod updater;
 
 pub use command_line::{BadCommandLine, CommandLine};

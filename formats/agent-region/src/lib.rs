@@ -11,7 +11,7 @@ use std::io;
 
 pub use disk::Disk;
 pub use ring::{Entry, Kind};
-pub use state::{Outcome, Phase, Slot, State, Update, Way};
+pub use state::{Other, Outcome, Phase, Slot, State, Update, Way};
 
 use record::Position;
 

@@ -80,6 +80,9 @@ pub struct State {
     /// How the last update ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// What the other slot holds, whole; nothing once it is written over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<Other>,
     /// What a newer program wrote, kept as it is.
     #[serde(flatten)]
     pub more: Map<String, Value>,
@@ -101,12 +104,28 @@ pub struct Update {
     /// Checks of health that held before: what was broken already does not make it unhealthy.
     #[serde(default)]
     pub baseline: Vec<String>,
+    /// What it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Other>,
     /// How often its slot was asked for.
     #[serde(default)]
     pub arms: u32,
     /// How many steps were made for it: one that goes in circles is given up.
     #[serde(default)]
     pub steps: u32,
+}
+
+/// A version that was kept, and that the other slot still holds: its owner may go back to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Other {
+    /// Its root hash.
+    pub root: Sha256Digest,
+    /// Its version.
+    pub version: String,
+    /// Its rollback index.
+    #[serde(default)]
+    pub rollback_index: u32,
 }
 
 /// How a slot is tried.

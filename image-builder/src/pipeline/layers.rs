@@ -90,6 +90,15 @@ fn generated(recipe: &Recipe, lock: &Lock, whole: bool) -> Layer {
             if let Some(root) = &recipe.update_root {
                 files.push(text("/usr/lib/bakelite/update-root.json", root.clone()));
             }
+            for (path, contents) in [
+                ("/usr/lib/bakelite/update.json", &recipe.update_choices),
+                (
+                    "/usr/lib/bakelite/update-authority.pem",
+                    &recipe.update_authority,
+                ),
+            ] {
+                files.extend(contents.clone().map(|contents| text(path, contents)));
+            }
         }
         files.push(text(
             "/etc/apt/sources.list.d/bakelite.sources",

@@ -44,6 +44,10 @@ pub struct Recipe {
     pub rollback_index: u32,
     /// The root that devices trust updates by.
     pub update_root: Option<String>,
+    /// What devices are told of their channel, as the agent reads it.
+    pub update_choices: Option<String>,
+    /// Certificates that they trust for it.
+    pub update_authority: Option<String>,
     /// Mirrors by archive.
     pub mirrors: BTreeMap<String, String>,
 }

@@ -89,9 +89,30 @@ pub struct UpdateToml {
     /// Folder of the update keys, beside `overlays/`: `keys` if absent. Devices are made with the newest root in it; without one
     /// they take no updates.
     pub keys: Option<String>,
+    /// Address of the channel that devices look at: a folder that `bakelite publish` made, on any web server. Owners can choose
+    /// another.
+    pub source: Option<String>,
+    /// What devices do by themselves unless their owners choose otherwise.
+    pub automatic: Automatic,
+    /// File beside `overlays/` with certificates, PEM, that devices trust for the channel beside the system's: where a company has
+    /// authorities of its own.
+    pub authority: Option<String>,
     /// Devices that kept a version take none with a lower index. Raise it when an older version has a fault that must not come
     /// back.
     pub rollback_index: u32,
+}
+
+/// What devices do by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Automatic {
+    /// Nothing: they do not even look.
+    Off,
+    /// They look once a day, and say what there is.
+    #[default]
+    Look,
+    /// They install at night.
+    Night,
 }
 
 /// How partitions are laid out.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agent_access::Role::{Admin, Operator, Viewer};
+use agent_update::protocol::{Choices, View};
 use axum::extract::State;
 use axum::http::Method;
 use axum::{Json, Router};
@@ -16,7 +17,7 @@ use crate::pikvm::{
 use crate::routes::{self, Operation as Op};
 use crate::v1::{
     audit, device, fetch, gadget, gpio, keyboard, logs, media, metrics, network, power, session,
-    status, streams, tokens, users, video, wake,
+    status, streams, tokens, update, users, video, wake,
 };
 use crate::{live, openapi, page};
 
@@ -33,10 +34,18 @@ pub fn router(app: &Arc<App>) -> Router {
 
 /// Returns all operations.
 pub fn all() -> Vec<Op> {
-    [who(), people(), machine(), drive(), picture(), clients()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        who(),
+        people(),
+        machine(),
+        updates(),
+        drive(),
+        picture(),
+        clients(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 async fn document(State(_): State<Arc<App>>) -> Json<Value> {
@@ -153,6 +162,28 @@ fn machine() -> Vec<Op> {
         Op::new(POST, "/api/v1/device/power-off", Role(Admin), "Switches the device off", device::power_off),
         Op::new(GET, "/api/v1/metrics", Role(Viewer), "Answers measurements for Prometheus", metrics::read)
             .gives_bytes("text/plain"),
+    ]
+}
+
+#[rustfmt::skip]
+fn updates() -> Vec<Op> {
+    vec![
+        Op::new(GET, "/api/v1/update", Role(Viewer), "Answers which version runs, what is offered and what is going on", update::read)
+            .gives::<View>(),
+        Op::new(POST, "/api/v1/update/look", Role(Admin), "Looks what the channel offers", update::look)
+            .gives::<View>(),
+        Op::new(POST, "/api/v1/update/plan", Role(Admin), "Counts what installing would fetch and write", update::plan)
+            .gives::<View>(),
+        Op::new(POST, "/api/v1/update/install", Role(Admin), "Installs what is offered, now or at night", update::install)
+            .takes::<update::Install>().gives::<View>(),
+        Op::new(POST, "/api/v1/update/install-upload", Role(Admin), "Installs a bundle that was uploaded among the images", update::install_upload)
+            .takes::<update::InstallUpload>().gives::<View>(),
+        Op::new(DELETE, "/api/v1/update", Role(Admin), "Stops what is being fetched and written", update::stop)
+            .gives::<View>(),
+        Op::new(POST, "/api/v1/update/back", Role(Admin), "Goes back to the version before", update::back)
+            .gives::<View>(),
+        Op::new(PUT, "/api/v1/update/choices", Role(Admin), "Sets what the device does by itself, and where it looks", update::choose)
+            .takes::<Choices>().gives::<View>(),
     ]
 }
 

@@ -41,6 +41,7 @@ fn app(folder: &Path) -> Arc<App> {
         webrtc: None,
         media: agent_media::Store::open(folder).unwrap(),
         helper: agent_helper::Client::new("/nowhere"),
+        updater: "/nowhere".into(),
         places: agent_helper::gadget::Places::default(),
         clock: || 1_800_000_000,
     })

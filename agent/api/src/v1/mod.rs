@@ -4,6 +4,7 @@ pub mod status;
 pub mod session;
 pub mod users;
 pub mod tokens;
+pub mod update;
 pub mod keyboard;
 pub mod gadget;
 pub mod gpio;

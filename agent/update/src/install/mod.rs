@@ -130,6 +130,50 @@ pub fn install(
     Ok(work.so_far)
 }
 
+/// What installing would cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Bytes to fetch.
+    pub fetch: u64,
+    /// Bytes to write.
+    pub write: u64,
+}
+
+/// Counts what [`install`] would fetch and write. It reads both slots and changes nothing; `goes_on` is asked once a segment.
+pub fn count(
+    disk: &mut impl Disk,
+    bundle: &Bundle<Verified>,
+    running: Slot,
+    goes_on: &mut impl FnMut() -> Flow,
+) -> Result<Cost, InstallError> {
+    let places = Places::find(disk, bundle.manifest())?;
+    let mut cost = Cost::default();
+    let mut bytes = Vec::new();
+    for kind in [Kind::Root, Kind::Boot] {
+        for segment in bundle.segments(kind) {
+            let mut has = |slot| {
+                bytes.resize(segment.length as usize, 0);
+                let place = places.offset(kind, slot) + segment.place;
+                disk.read_at(place, &mut bytes)
+                    .map_err(InstallError::Disk)?;
+                Ok::<bool, InstallError>(segment.is(&bytes))
+            };
+            // The head of the boot slot is destroyed before anything else.
+            let is_head = kind == Kind::Boot && segment.place == 0;
+            if is_head || !has(running.other())? {
+                cost.write += u64::from(segment.length);
+                if !has(running)? {
+                    cost.fetch += u64::from(segment.stored);
+                }
+            }
+            if goes_on() == Flow::Stop {
+                return Err(InstallError::Stopped);
+            }
+        }
+    }
+    Ok(cost)
+}
+
 struct Work<'w, D, S, P> {
     disk: &'w mut D,
     source: &'w mut S,

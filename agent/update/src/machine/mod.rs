@@ -2,6 +2,7 @@
 //! the deed is done, so that a power cut between the two finds a state that knows what may be half done.
 //!
 //! ```text
+//! Idle ─Back→ Written: what the other slot holds already, from the last time
 //! Idle ─Begin→ Writing ─Written→ Written ─Arm→ Armed ─Started→ Trial ─Healthy→ Committing ─Committed→ Idle (kept)
 //!   ↑             │                 ↑  │         │               │ Failed, or ended without a word
 //!   └───Failed────┴─────────────────┼──┴─────────┘               ↓
@@ -35,6 +36,8 @@ pub enum Cause {
 pub enum Event {
     /// An update was chosen and verified: its slot may be written over.
     Begin(Update),
+    /// The owner wants the version before: the other slot holds it, whole.
+    Back(Update),
     /// Its slot is whole, verified and flushed.
     Written,
     /// The slot is to be tried.
@@ -95,6 +98,9 @@ pub enum Refused {
         /// What is going on.
         doing: &'static str,
     },
+    /// There is nothing to go back to.
+    #[error("the other slot holds no version that was kept: there is nothing to go back to")]
+    NoOther,
     /// An older update than was ever kept: it may have known faults.
     #[error("the update has rollback index {found}, and this device takes none below {floor}")]
     Rollback {
@@ -124,8 +130,17 @@ pub fn next(state: &State, event: Event) -> Result<Step, Refused> {
                 steps: 0,
                 ..update
             };
-            Ok(to(state, Phase::Writing { update }))
+            Ok(Step {
+                state: State {
+                    other: None,
+                    phase: Phase::Writing { update },
+                    ..state.clone()
+                },
+                deed: Deed::Nothing,
+                note: None,
+            })
         }
+        (Phase::Idle, Event::Back(update)) => back(state, update),
         (Phase::Writing { update }, Event::Written) => Ok(to(
             state,
             Phase::Written {
@@ -184,24 +199,34 @@ pub fn next(state: &State, event: Event) -> Result<Step, Refused> {
         (Phase::Committing { update, settings }, Event::Committed) => {
             Ok(kept(state, &update, settings))
         }
-        (Phase::Writing { update } | Phase::Written { update }, Event::Failed(reason)) => {
-            Ok(ended(state, update, reason))
-        }
-        (Phase::Armed { update, way }, Event::Failed(reason)) => Ok(Step {
+        (phase, Event::Failed(reason)) => failed(state, phase, reason),
+        (phase, _) => Err(Refused::Order {
+            doing: doing(&phase),
+        }),
+    }
+}
+
+/// It went wrong, or somebody stopped it.
+fn failed(state: &State, phase: Phase, reason: String) -> Result<Step, Refused> {
+    match phase {
+        Phase::Writing { update } | Phase::Written { update } => Ok(ended(state, update, reason)),
+        Phase::Armed { update, way } => Ok(Step {
             deed: match way {
                 Way::OneShot => Deed::Unask,
                 Way::Counted => Deed::PointTo(state.good),
             },
             ..ended(state, update, reason)
         }),
-        (Phase::Trial { update, way, .. }, Event::Failed(reason)) => {
-            Ok(returning(state, update, way, reason))
-        }
+        Phase::Trial { update, way, .. } => Ok(returning(state, update, way, reason)),
         // What the firmware was told is not known: tell it again where to go.
-        (Phase::Committing { update, .. }, Event::Failed(reason)) => {
-            Ok(returning(state, update, Way::Counted, reason))
-        }
-        (phase, _) => Err(Refused::Order {
+        Phase::Committing { update, .. } => Ok(returning(state, update, Way::Counted, reason)),
+        // The restart did not come: once more.
+        Phase::Returning {
+            update,
+            way,
+            reason,
+        } => Ok(returning(state, update, way, reason)),
+        phase @ Phase::Idle => Err(Refused::Order {
             doing: doing(&phase),
         }),
     }
@@ -246,6 +271,22 @@ fn counted(update: Update) -> Update {
     }
 }
 
+fn back(state: &State, update: Update) -> Result<Step, Refused> {
+    let other = state.other.as_ref().ok_or(Refused::NoOther)?;
+    if other.rollback_index < state.rollback_index {
+        return Err(Refused::Rollback {
+            found: other.rollback_index,
+            floor: state.rollback_index,
+        });
+    }
+    let update = Update {
+        arms: 0,
+        steps: 0,
+        ..update
+    };
+    Ok(to(state, Phase::Written { update }))
+}
+
 fn kept(state: &State, update: &Update, settings: u32) -> Step {
     let good = state.good.other();
     Step {
@@ -261,6 +302,7 @@ fn kept(state: &State, update: &Update, settings: u32) -> Step {
                 is_kept: true,
                 reason: format!("it was healthy in slot {good}"),
             }),
+            other: update.replaces.clone(),
             ..state.clone()
         },
         deed: Deed::Nothing,

@@ -69,6 +69,7 @@ fn adopted(state: &State, slot: Slot) -> Step {
     Step {
         state: State {
             good: slot,
+            other: None,
             ..state.clone()
         },
         deed: Deed::PointTo(slot),

@@ -1,3 +1,4 @@
+use agent_region::Other;
 use content_digest::Sha256Digest;
 use proptest::prelude::*;
 
@@ -10,6 +11,11 @@ fn update(index: u32) -> Update {
         rollback_index: index,
         created: 7,
         baseline: Vec::new(),
+        replaces: Some(Other {
+            root: Sha256Digest::of("root"),
+            version: "1.0".into(),
+            rollback_index: 1,
+        }),
         arms: 0,
         steps: 0,
     }
@@ -171,6 +177,37 @@ fn an_unhealthy_update_goes_back_with_its_reason() {
 }
 
 #[test]
+fn the_owner_goes_back_to_what_was_kept_before() {
+    let mut device = Device::new();
+    assert_eq!(device.tell(Event::Back(update(0))), Err(Refused::NoOther));
+    device.install(Way::OneShot);
+    device.restart(Cause::Restart);
+    for event in [
+        Event::Healthy,
+        Event::Committed,
+        Event::Back(update(0)),
+        Event::Arm(Way::OneShot),
+    ] {
+        device.tell(event).unwrap();
+    }
+    device.restart(Cause::Restart);
+    assert_eq!(device.running, Slot::A);
+    for event in [Event::Healthy, Event::Committed] {
+        device.tell(event).unwrap();
+    }
+    assert_eq!((device.state.good, device.is_kept()), (Slot::A, Some(true)));
+    // And forth again; but what is written over is no way back.
+    device.tell(Event::Begin(update(1))).unwrap();
+    device.tell(Event::Failed("stopped".into())).unwrap();
+    assert_eq!(device.tell(Event::Back(update(0))), Err(Refused::NoOther));
+    // A version that raised the rollback index is not left.
+    device.state.other = update(0).replaces;
+    device.state.rollback_index = 2;
+    let refused = device.tell(Event::Back(update(1)));
+    assert_eq!(refused, Err(Refused::Rollback { found: 1, floor: 2 }));
+}
+
+#[test]
 fn a_power_cut_on_trial_does_not_reject_it() {
     for way in WAYS {
         let mut device = Device::new();
@@ -252,6 +289,7 @@ fn a_good_slot_that_does_not_start_gives_its_place_to_the_other() {
 /// One thing that may happen to the device.
 #[derive(Debug, Clone)]
 enum Turn {
+    Back,
     Begin(u32),
     Written,
     Arm(bool),
@@ -266,6 +304,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         (0_u32..4).prop_map(Turn::Begin),
         Just(Turn::Written),
         any::<bool>().prop_map(Turn::Arm),
+        Just(Turn::Back),
         Just(Turn::Healthy),
         Just(Turn::Committed),
         Just(Turn::Failed),
@@ -290,6 +329,11 @@ proptest! {
             let told = match turn {
                 Turn::Begin(index) => device.tell(Event::Begin(update(index))),
                 Turn::Written => device.tell(Event::Written),
+                Turn::Back => {
+                    let outcome = device.tell(Event::Back(update(0)));
+                    prop_assert!(outcome.is_err() || is_whole[at(device.state.good.other())]);
+                    outcome
+                }
                 Turn::Arm(once) => device.tell(Event::Arm(WAYS[usize::from(once)])),
                 // Only the slot on trial knows that it is healthy.
                 Turn::Healthy if device.running != device.state.good => device.tell(Event::Healthy),

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::meant::{BootSettings, File, Keep, Overlay, Recipe, Source, Systemd, User};
 use super::problem::{Problem, Problems};
-use super::written::{Kind, Layout, OverlayToml, RecipeToml};
+use super::written::{Kind, Layout, OverlayToml, RecipeToml, UpdateToml};
 
 /// Unknown keys are reported one by one; a file with more of them than this is no recipe.
 const MOST_UNKNOWN_KEYS: usize = 50;
@@ -78,6 +78,20 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         let hint = Some("make keys with `bakelite keys init`".into());
         problems.push(problem(file, None, text, hint));
     }
+    let update_choices = choices(&written.update).unwrap_or_else(|text| {
+        let hint = Some("write the address of a folder, such as https://example.org/stable".into());
+        problems.push(problem(file, None, text, hint));
+        None
+    });
+    let update_authority = authority(&project, &written.update).unwrap_or_else(|text| {
+        problems.push(problem(
+            file,
+            None,
+            text,
+            Some("it must be a PEM file".into()),
+        ));
+        None
+    });
     if written.image.layout == Layout::Ab && !agent {
         let text =
             "layout “ab” needs an overlay with the agent: it is the agent that chooses the slot";
@@ -101,6 +115,8 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         free_mib: written.image.free_mib,
         root_mib: written.image.root_mib,
         update_root,
+        update_choices,
+        update_authority,
         rollback_index: written.update.rollback_index,
         mirrors: written.mirrors,
     })
@@ -117,6 +133,40 @@ fn problem(
         line,
         text: text.into(),
         hint,
+    }
+}
+
+/// Returns what devices are told of their channel.
+fn choices(update: &UpdateToml) -> Result<Option<String>, String> {
+    let Some(source) = &update.source else {
+        return Ok(None);
+    };
+    let is_address = ["https://", "http://"].iter().any(|scheme| {
+        source
+            .strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    });
+    if !is_address || source.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!("update.source: “{source}” is no address"));
+    }
+    let choices = serde_json::json!({ "source": source, "automatic": update.automatic });
+    Ok(Some(choices.to_string()))
+}
+
+/// Returns the certificates that devices trust for their channel.
+fn authority(project: &Path, update: &UpdateToml) -> Result<Option<String>, String> {
+    let Some(name) = &update.authority else {
+        return Ok(None);
+    };
+    let path = project.join(name);
+    let text = fs_err::read_to_string(&path).unwrap_or_default();
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        Ok(Some(text))
+    } else {
+        Err(format!(
+            "update.authority: {} has no certificate",
+            path.display()
+        ))
     }
 }
 

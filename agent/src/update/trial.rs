@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use agent_region::{Kind, Phase};
+use agent_region::{Kind, Update};
 use agent_update::machine::Event;
+use agent_update::protocol::{Check, Doing};
 use serde::Deserialize;
 
-use super::{Failure, Own, health};
+use super::own::Own;
+use super::{Failure, health};
 
 /// Other times than the usual ones, in the verified root file system.
 const TIMES: &str = "/usr/lib/bakelite/health.json";
@@ -33,33 +35,13 @@ impl Default for Times {
     }
 }
 
-pub(super) fn run() -> Result<(), Failure> {
-    let mut own = Own::open()?;
-    match own.updater.state().phase.clone() {
-        Phase::Trial { update, .. } => trial(&mut own, &update.baseline),
-        // This program died just then.
-        Phase::Committing { .. } => keep(&mut own),
-        // It was asked for and did not come: once more, as long as there are tries left.
-        Phase::Written { update } if update.arms > 0 => {
-            let way = own.way();
-            own.tell(Event::Arm(way))?;
-            own.restart()
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Tells the firmware, and then that it was told.
-fn keep(own: &mut Own) -> Result<(), Failure> {
-    own.tell(Event::Healthy)?;
-    own.tell(Event::Committed)?;
-    match fs_err::remove_file(TRIAL) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-fn trial(own: &mut Own, baseline: &[String]) -> Result<(), Failure> {
+/// Watches until the version is kept or goes back. `show` is told how it stands; `wait` waits, and says whether to go on.
+pub(super) fn run(
+    own: &mut Own,
+    update: &Update,
+    show: &mut dyn FnMut(Doing),
+    wait: &mut dyn FnMut(&mut Own, Duration) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
     let times = match fs_err::read(TIMES) {
         Ok(bytes) => serde_json::from_slice(&bytes)?,
         Err(_) => Times::default(),
@@ -69,16 +51,24 @@ fn trial(own: &mut Own, baseline: &[String]) -> Result<(), Failure> {
         Duration::from_secs(times.deadline_seconds),
     );
     let begun = Instant::now();
+    let whole = health::Whole::begin();
     let (mut healthy_since, mut last) = (None, String::new());
     loop {
-        let failing = health::all().into_iter().find_map(|(name, result)| {
+        let checks: Vec<Check> = health::all()
+            .into_iter()
             // What did not hold in the old slot is no fault of the new one.
-            let counts = baseline.contains(&name);
-            result
-                .err()
-                .filter(|_| counts)
-                .map(|why| format!("{name}: {why}"))
-        });
+            .map(|(name, result)| (update.baseline.contains(&name), name, result))
+            .chain([(true, "the root file system".to_owned(), whole.result())])
+            .map(|(counts, name, result)| Check {
+                name,
+                problem: result.err(),
+                counts,
+            })
+            .collect();
+        let failing = checks
+            .iter()
+            .filter(|check| check.counts)
+            .find_map(|check| Some(format!("{}: {}", check.name, check.problem.as_ref()?)));
         match failing {
             None => {
                 let since = *healthy_since.get_or_insert_with(Instant::now);
@@ -103,6 +93,25 @@ fn trial(own: &mut Own, baseline: &[String]) -> Result<(), Failure> {
             };
             return own.tell(Event::Failed(why));
         }
-        std::thread::sleep(BETWEEN);
+        show(Doing::Trial {
+            version: update.version.clone(),
+            checks,
+            healthy: healthy_since.map_or(0, |since: Instant| since.elapsed().as_secs()),
+            needed: times.stable_seconds,
+            left: deadline.saturating_sub(begun.elapsed()).as_secs(),
+        });
+        if !wait(own, BETWEEN)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Tells the firmware, and then that it was told.
+pub(super) fn keep(own: &mut Own) -> Result<(), Failure> {
+    own.tell(Event::Healthy)?;
+    own.tell(Event::Committed)?;
+    match fs_err::remove_file(TRIAL) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
     }
 }

@@ -1,0 +1,161 @@
+//! The device with its state: the disk of both slots, and who speaks for the firmware.
+
+use std::fs::File;
+use std::path::Path;
+
+use agent_device::facts;
+use agent_region::{Kind, Other, Phase, Region, Slot, State, Way};
+use agent_update::install::Facts;
+use agent_update::machine::Event;
+use agent_update::protocol::Noted;
+use agent_update::{CommandLine, Firmware as _, Updater, disks};
+use content_digest::Sha256Digest;
+
+use super::Failure;
+use super::firmware::Board;
+use crate::run::say;
+
+/// What the image says of itself.
+const IMAGE: &str = "/usr/lib/bakelite/image.json";
+
+/// The device with its state.
+pub(super) struct Own {
+    updater: Updater<File, Board>,
+    /// Root hash that runs.
+    root: Sha256Digest,
+    product: String,
+    version: String,
+}
+
+impl Own {
+    pub(super) fn open() -> Result<Self, Failure> {
+        let line = CommandLine::parse(&fs_err::read_to_string("/proc/cmdline")?)?;
+        let disks = disks::with_signature(line.disk)?;
+        let [disk] = &disks[..] else {
+            return Err(format!(
+                "{} disks have the signature {:08x}, and one must",
+                disks.len(),
+                line.disk
+            )
+            .into());
+        };
+        let disk = File::options()
+            .read(true)
+            .write(true)
+            .open(Path::new("/dev").join(disk))?;
+        let image: serde_json::Value = serde_json::from_slice(&fs_err::read(IMAGE)?)?;
+        let word = |key: &str| image[key].as_str().unwrap_or_default().to_owned();
+        Ok(Self {
+            updater: Updater::open(disk, Board::find()?)?,
+            root: line.root.into(),
+            product: word("name"),
+            version: word("version"),
+        })
+    }
+
+    pub(super) const fn state(&self) -> &State {
+        self.updater.state()
+    }
+
+    pub(super) const fn disk(&mut self) -> &mut File {
+        self.updater.disk()
+    }
+
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Returns the slot that runs: the one that is not good is on trial.
+    pub(super) fn running(&self) -> Slot {
+        use Phase::{Committing, Returning, Trial};
+        let state = self.state();
+        match state.phase {
+            Trial { .. } | Committing { .. } | Returning { .. } => state.good.other(),
+            _ => state.good,
+        }
+    }
+
+    /// Returns what runs, for whoever wants to go back to it.
+    pub(super) fn current(&self) -> Other {
+        Other {
+            root: self.root,
+            version: self.version.clone(),
+            rollback_index: self.state().rollback_index,
+        }
+    }
+
+    /// Returns what this device is, for a bundle.
+    pub(super) fn facts(&self) -> Result<Facts, Failure> {
+        let compatible = fs_err::read_to_string("/proc/device-tree/compatible")?;
+        Ok(Facts {
+            product: self.product.clone(),
+            compatible: compatible
+                .split('\0')
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+
+    /// Returns what this device is, for a channel.
+    pub(super) fn device(&self) -> Result<agent_update::channel::Device, Failure> {
+        Ok(agent_update::channel::Device {
+            product: self.product.clone(),
+            version: self.version.clone(),
+            root: Some(self.root),
+            rollback_index: self.state().rollback_index,
+            id: fs_err::read_to_string("/etc/machine-id")?.trim().to_owned(),
+        })
+    }
+
+    pub(super) fn tell(&mut self, event: Event) -> Result<(), Failure> {
+        if let Some(note) = self.updater.tell(event)? {
+            self.log(Kind::Update, &note)?;
+        }
+        Ok(())
+    }
+
+    /// Returns how a slot is tried here.
+    pub(super) const fn way(&self) -> Way {
+        self.updater.firmware().way()
+    }
+
+    pub(super) fn restart(&mut self) -> Result<(), Failure> {
+        Ok(self.updater.firmware_mut().restart()?)
+    }
+
+    pub(super) fn log(&mut self, kind: Kind, text: &str) -> Result<(), Failure> {
+        say(text);
+        Ok(self.updater.log(now(), kind, text)?)
+    }
+
+    /// Returns what happened last.
+    pub(super) fn events(&mut self) -> Vec<Noted> {
+        let entries = Region::events(self.updater.disk()).unwrap_or_default();
+        let noted = |entry: agent_region::Entry| Noted {
+            time: entry.time,
+            text: entry.text,
+        };
+        entries.into_iter().map(noted).collect()
+    }
+
+    /// Seconds since 1970: not before what this device knows to be past.
+    pub(super) fn now(&self) -> u64 {
+        now().max(self.state().clock_floor)
+    }
+}
+
+/// Whether somebody who knows has set the clock.
+pub(super) fn is_clock_set() -> bool {
+    facts::is_clock_set(Path::new("/"))
+}
+
+/// Seconds since 1970, by the device's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "here the clock begins that all rooms are given"
+)]
+pub(super) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,222 @@
+//! Answers whoever asks, while the worker works.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agent_update::protocol::{Answer, Doing, LINE, Request, SOCKET, View, line};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::own::Own;
+use super::worker::{Command, Worker};
+use super::{Failure, choices, sentence};
+use crate::run::say;
+
+/// Bundles that the daemon names must be there: it may not have files read that it cannot read itself.
+const UPLOADS: &str = "/var/lib/bakelite-agent/media";
+/// How long the end waits for the worker to note it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the worker shows, and what it looks at while it works.
+#[derive(Debug)]
+pub(super) struct Shared {
+    view: Mutex<View>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Shared {
+    pub(super) fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn run() -> Result<(), Failure> {
+    let own = Own::open()?;
+    let shared = Arc::new(Shared {
+        view: Mutex::new(Worker::first_view(&own)),
+        stop: Arc::default(),
+    });
+    let (sender, receiver) = mpsc::channel();
+    let worker = Worker::new(own, Arc::clone(&shared), receiver);
+    let ended = Arc::new(AtomicBool::new(false));
+    let note = Arc::clone(&ended);
+    std::thread::Builder::new()
+        .name("worker".into())
+        .spawn(move || {
+            if let Err(error) = worker.run() {
+                say(&format!("error: {}", sentence(error.as_ref())));
+            }
+            note.store(true, Ordering::Relaxed);
+        })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = listen()?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (stream, _) = accepted?;
+                    let (shared, sender) = (Arc::clone(&shared), sender.clone());
+                    tokio::spawn(async move {
+                        // One that goes away before its answer does not want it.
+                        drop(connection(stream, &shared, &sender).await);
+                    });
+                }
+                _ = terminate.recv() => return stop(&shared, &sender),
+                // The service manager starts it again.
+                () = tokio::time::sleep(Duration::from_secs(1)), if ended.load(Ordering::Relaxed) => {
+                    return Err("the worker has ended".into());
+                }
+                () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            }
+        }
+    })
+}
+
+fn listen() -> io::Result<UnixListener> {
+    match fs_err::remove_file(SOCKET) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(SOCKET)?;
+    fs_err::set_permissions(SOCKET, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Has the worker note that somebody restarts the device, or switches it off: that is no fault of a version on trial.
+fn stop(shared: &Shared, sender: &Sender<Command>) -> Result<(), Failure> {
+    shared.stop.store(true, Ordering::Relaxed);
+    let (noted, wait) = mpsc::channel();
+    sender.send(Command::Stopping(noted))?;
+    Ok(wait.recv_timeout(PATIENCE)?)
+}
+
+async fn connection(
+    mut stream: UnixStream,
+    shared: &Shared,
+    sender: &Sender<Command>,
+) -> io::Result<()> {
+    let is_root = stream.peer_cred()?.uid() == 0;
+    let (reader, mut writer) = stream.split();
+    let mut text = Vec::new();
+    BufReader::new(reader.take(LINE))
+        .read_until(b'\n', &mut text)
+        .await?;
+    let answer = serde_json::from_slice(&text)
+        .map_err(|error| error.to_string())
+        .and_then(|request| obey(request, is_root, shared, sender));
+    let answer = match answer {
+        Ok(()) => Answer::View {
+            view: Box::new(shared.view().clone()),
+        },
+        Err(reason) => Answer::Refused { reason },
+    };
+    writer.write_all(&line(&answer)).await
+}
+
+/// Takes a request: what takes time is only begun.
+fn obey(
+    request: Request,
+    is_root: bool,
+    shared: &Shared,
+    sender: &Sender<Command>,
+) -> Result<(), String> {
+    let mut view = shared.view();
+    let free = |view: &View| match &view.doing {
+        Doing::Rest | Doing::Wait { .. } => Ok(()),
+        Doing::Trial { .. } => Err("a version is on trial: wait for its end".to_owned()),
+        _ => Err("an update is being worked on: wait for its end, or stop it".to_owned()),
+    };
+    let (command, doing) = match request {
+        Request::Status {} => return Ok(()),
+        Request::Stop {} => {
+            shared.stop.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        Request::Choose { choices } => {
+            choices::save(&choices).map_err(|error| sentence(error.as_ref()))?;
+            view.choices = choices;
+            (Command::Chosen, None)
+        }
+        Request::Look {} => {
+            free(&view)?;
+            if view.choices.source.is_none() {
+                return Err("no channel is set: say where updates are published".into());
+            }
+            (Command::Look, Some(Doing::Look))
+        }
+        Request::Plan {} => {
+            free(&view)?;
+            offered(&view)?;
+            (Command::Plan, Some(Doing::Plan))
+        }
+        Request::Install { version, when } => {
+            free(&view)?;
+            if offered(&view)? != version {
+                return Err(format!(
+                    "version {version} is no longer what is offered: look again"
+                ));
+            }
+            match when {
+                agent_update::protocol::When::Now => (Command::Install, Some(begun(&version))),
+                agent_update::protocol::When::Night => {
+                    view.at_night = Some(version);
+                    return Ok(());
+                }
+            }
+        }
+        Request::InstallFile { path, restarts } => {
+            free(&view)?;
+            if !is_root && !is_upload(&path) {
+                return Err("only uploads can be installed from here".into());
+            }
+            let doing = begun(&path.display().to_string());
+            (Command::InstallFile { path, restarts }, Some(doing))
+        }
+        Request::Back {} => {
+            free(&view)?;
+            let before = view
+                .before
+                .clone()
+                .ok_or("there is no version to go back to")?;
+            (Command::Back, Some(begun(&before)))
+        }
+    };
+    if let Some(doing) = doing {
+        view.doing = doing;
+        view.problem = None;
+        shared.stop.store(false, Ordering::Relaxed);
+    }
+    sender.send(command).map_err(|error| error.to_string())
+}
+
+fn offered(view: &View) -> Result<&str, String> {
+    let offer = view.offer.as_ref();
+    offer
+        .map(|offer| offer.version.as_str())
+        .ok_or_else(|| "there is nothing to install: look first".into())
+}
+
+fn begun(version: &str) -> Doing {
+    Doing::Install {
+        version: version.to_owned(),
+        done: 0,
+        total: 0,
+        fetched: 0,
+        written: 0,
+    }
+}
+
+/// Whether it is a file that the daemon has put there itself, and no link to another.
+fn is_upload(path: &PathBuf) -> bool {
+    let real = fs_err::canonicalize(path);
+    real.is_ok_and(|real| real == *path && real.parent() == Some(Path::new(UPLOADS)))
+}
