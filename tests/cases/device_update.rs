@@ -10,8 +10,11 @@ use axum::Router;
 use axum::extract::Path as Name;
 use axum::routing::get;
 use bakelite_tests::bakelite::{build_probe, run, text};
+use bakelite_tests::browser::{Browser, Look};
 use bakelite_tests::device::Device;
 use bakelite_tests::serve::{HOST, Static, folder_over_tls, on_loopback};
+
+use super::device_page::keep;
 
 const STATUS: &str = "bakelite-agent update status 2>&1";
 
@@ -132,6 +135,23 @@ fn break_in_every_way(world: &World, server: &Static) {
     );
 }
 
+/// The owner signs in, looks what is new and counts what it costs.
+fn look_at_page(world: &World, browser: &Browser) {
+    browser.open(&world.device.address("/"));
+    browser.write("//input[@id='user']", "admin");
+    browser.write("//input[@id='password']", "correct horse");
+    browser.press("Sign in");
+    browser.shows("USB connected");
+    browser.click("//nav//button[@data-panel='updates']");
+    browser.shows("It was not looked yet what is new");
+    browser.press("Look now");
+    browser.shows_within("Version 2.0.0 is new", Duration::from_mins(1));
+    browser.press("Count the bytes");
+    browser.shows_within("would be fetched", Duration::from_mins(3));
+    keep(browser, "agent-update.png");
+    browser.script("window.confirm = () => true; arguments[arguments.length - 1](true);");
+}
+
 #[test]
 fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,13 +219,19 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
 
     break_in_every_way(&world, &server);
 
-    // A good version, and the power is cut on its first start: that is no fault of it.
-    world.update_itself(&server, false);
-    world.await_status(|said| said.contains("\"phase\": \"trial\""));
-    assert!(
-        server.sent.load(Ordering::Relaxed) < 64 << 20,
-        "only what differs is fetched"
-    );
+    // A good version, by its owner on the page; and the power is cut on its first start: that is no fault of it.
+    let browser = Browser::start(Look {
+        width: 1280,
+        height: 1000,
+        is_dark: false,
+        scripts: true,
+    });
+    look_at_page(&world, &browser);
+    browser.press("Install now");
+    browser.shows_within("is on trial", Duration::from_mins(8));
+    keep(&browser, "agent-update-trial.png");
+    let sent = server.sent.load(Ordering::Relaxed);
+    assert!(sent < 64 << 20, "only what differs is fetched: {sent}");
     let port = world.device.port;
     world.device.cut_power(port);
     let said =
@@ -222,9 +248,9 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
         "{said}"
     );
     // Going back, to a version that it had, costs nothing but a restart and a trial.
-    world
-        .device
-        .shell("systemd-run --quiet --collect --unit=back bakelite-agent update back");
+    browser.shows_within("was kept: it was healthy in slot B", Duration::from_mins(2));
+    keep(&browser, "agent-update-kept.png");
+    browser.press("Go back to it");
     let said =
         world.await_status(|said| is_resting(said) && said.contains("slot A runs, slot A is kept"));
     assert!(said.contains("version 1.0.0 is kept"), "{said}");
