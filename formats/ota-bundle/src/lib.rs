@@ -5,6 +5,7 @@
 //! only [`Bundle::verify`] makes one. Never fetches, never writes to a disk, never asks the time.
 
 mod bundle;
+pub mod delta;
 mod head;
 mod manifest;
 mod segment;

@@ -9,7 +9,7 @@ mod sign;
 mod verify;
 
 pub use metadata::{BadMetadata, Metadata};
-pub use said::{Held, Said, Step, Wave};
+pub use said::{Delta, Held, Said, Step, Wave};
 pub use sign::{FileSigner, Key, NewKey, Release, SignError, Signer, Validity, release, root};
 pub use verify::{Expired, Files, MOST_FILE, Seen, TrustError, Trusted, verify, verify_as_needed};
 

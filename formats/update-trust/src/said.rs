@@ -39,9 +39,26 @@ pub struct Said {
     /// Who takes it by itself, and when; everybody at once if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<Wave>,
+    /// Files that make it out of older releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deltas: Vec<Delta>,
     /// Whether nobody shall have it: it is halted, or was taken back.
     #[serde(default)]
     pub held: Held,
+}
+
+/// A file that makes a release out of an older one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Delta {
+    /// Root hash of the older release.
+    pub from: Sha256Digest,
+    /// Path in the channel.
+    pub path: String,
+    /// Digest of its table.
+    pub table: Sha256Digest,
+    /// Its length in bytes.
+    pub length: u64,
 }
 
 /// Whether a release is held back.
@@ -83,14 +100,15 @@ pub struct Step {
 }
 
 impl Said {
+    /// Returns the file that makes it out of what has that root hash.
+    pub fn delta_from(&self, root: Sha256Digest) -> Option<&Delta> {
+        let mut all = self.deltas.iter();
+        all.find(|delta| delta.from == root && is_plain(&delta.path))
+    }
+
     /// Whether the bundle's path leads nowhere but into the channel.
     pub fn has_plain_path(&self) -> bool {
-        let is_plain = |part: &str| {
-            let is_name =
-                |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '~');
-            !part.is_empty() && !part.starts_with('.') && part.chars().all(is_name)
-        };
-        self.bundle.split('/').all(is_plain)
+        is_plain(&self.bundle)
     }
 
     /// Whether a device takes it by itself at that time.
@@ -101,6 +119,15 @@ impl Said {
                 .as_ref()
                 .is_none_or(|wave| wave.reaches(device, now))
     }
+}
+
+/// Plain names, separated by `/`.
+fn is_plain(path: &str) -> bool {
+    path.split('/').all(|part| {
+        let is_name =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '~');
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(is_name)
+    })
 }
 
 impl Wave {
@@ -218,6 +245,7 @@ mod tests {
             root: None,
             notes: None,
             wave: None,
+            deltas: Vec::new(),
             held: Held::No,
         };
         assert!(said("bundles/kvm-1.0~rc1+2.upd").has_plain_path());

@@ -128,6 +128,7 @@ mod tests {
             root: Some(Sha256Digest::of(version)),
             notes: None,
             wave: None,
+            deltas: Vec::new(),
             held: Held::No,
         };
         (Sha256Digest::of(format!("manifest {version}")), said)

@@ -11,6 +11,7 @@ use std::io;
 use agent_region::Slot;
 use agent_region::disk::Disk;
 use boot_partition::mbr::SECTOR;
+use ota_bundle::delta::Patch;
 use ota_bundle::{Bundle, Kind, Segment, SegmentError, Verified};
 
 use crate::boot::SECTOR_BYTES;
@@ -23,6 +24,17 @@ const FLUSH_EVERY: u64 = 16 << 20;
 pub trait Source {
     /// Reads `length` bytes at `offset` of the bundle into `bytes`, which is emptied before.
     fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()>;
+
+    /// Returns what makes a segment out of the version that runs, where there is such a patch. Segments are counted through all
+    /// images.
+    fn patch(&self, _segment: u32) -> Option<&Patch> {
+        None
+    }
+
+    /// Reads a patch's stored bytes into `bytes`, which is emptied before.
+    fn read_patch(&mut self, _patch: &Patch, _bytes: &mut Vec<u8>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// How far it is.
@@ -86,6 +98,10 @@ pub fn install(
     let mut work = Work {
         disk,
         source,
+        places,
+        running,
+        number: 0,
+        reference: Vec::new(),
         progress,
         so_far: Progress {
             total: images.iter().map(|image| image.length).sum(),
@@ -144,11 +160,12 @@ pub fn count(
     disk: &mut impl Disk,
     bundle: &Bundle<Verified>,
     running: Slot,
+    source: &impl Source,
     goes_on: &mut impl FnMut() -> Flow,
 ) -> Result<Cost, InstallError> {
     let places = Places::find(disk, bundle.manifest())?;
     let mut cost = Cost::default();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut number) = (Vec::new(), 0);
     for kind in [Kind::Root, Kind::Boot] {
         for segment in bundle.segments(kind) {
             let mut has = |slot| {
@@ -163,9 +180,12 @@ pub fn count(
             if is_head || !has(running.other())? {
                 cost.write += u64::from(segment.length);
                 if !has(running)? {
-                    cost.fetch += u64::from(segment.stored);
+                    let patch = source.patch(number);
+                    let stored = patch.map_or(segment.stored, |patch| patch.stored);
+                    cost.fetch += u64::from(stored);
                 }
             }
+            number += 1;
             if goes_on() == Flow::Stop {
                 return Err(InstallError::Stopped);
             }
@@ -177,6 +197,11 @@ pub fn count(
 struct Work<'w, D, S, P> {
     disk: &'w mut D,
     source: &'w mut S,
+    places: Places,
+    running: Slot,
+    /// Segments that are done.
+    number: u32,
+    reference: Vec<u8>,
     progress: &'w mut P,
     so_far: Progress,
     unflushed: u64,
@@ -273,8 +298,13 @@ impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
         Ok(segment.is(&self.plain))
     }
 
-    /// Has the segment in `plain`, from the bundle.
+    /// Has the segment in `plain`, made of what runs or from the bundle.
     fn fetch(&mut self, segment: &Segment) -> Result<(), InstallError> {
+        if let Some(patch) = self.source.patch(self.number).cloned()
+            && self.apply(segment, &patch)?
+        {
+            return Ok(());
+        }
         self.stored.clear();
         if segment.stored > 0 {
             self.source
@@ -283,6 +313,32 @@ impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
             self.so_far.fetched += u64::from(segment.stored);
         }
         Ok(segment.unpack(&self.stored, &mut self.plain)?)
+    }
+
+    /// Makes the segment of what runs. A patch that cannot be had, or that makes something else, is passed over: the bundle has
+    /// all segments whole.
+    fn apply(&mut self, segment: &Segment, patch: &Patch) -> Result<bool, InstallError> {
+        self.reference.clear();
+        for range in &patch.ranges {
+            let Some(place) =
+                self.places
+                    .within(range.kind, self.running, range.offset, range.length)
+            else {
+                return Ok(false);
+            };
+            let from = self.reference.len();
+            self.reference.resize(from + range.length as usize, 0);
+            self.disk
+                .read_at(place, &mut self.reference[from..])
+                .map_err(InstallError::Disk)?;
+        }
+        self.stored.clear();
+        if self.source.read_patch(patch, &mut self.stored).is_err() {
+            return Ok(false);
+        }
+        self.so_far.fetched += self.stored.len() as u64;
+        let made = patch.unpack(&self.stored, &self.reference, segment, &mut self.plain);
+        Ok(made.is_ok())
     }
 
     fn wrote(&mut self, count: usize) -> Result<(), InstallError> {
@@ -302,6 +358,7 @@ impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
 
     fn done(&mut self, segment: &Segment) -> Result<(), InstallError> {
         self.so_far.done += u64::from(segment.length);
+        self.number += 1;
         match (self.progress)(self.so_far) {
             Flow::On => Ok(()),
             Flow::Stop => {

@@ -158,6 +158,17 @@ impl Places {
         Ok(places)
     }
 
+    /// Returns where a part of a slot lies on the disk; nothing if it reaches beyond the slot.
+    pub fn within(&self, kind: Kind, slot: Slot, offset: u64, length: u32) -> Option<u64> {
+        let slots = match kind {
+            Kind::Root => &self.root,
+            Kind::Boot => &self.boot,
+        };
+        let (begin, size) = slots[usize::from(slot == Slot::B)];
+        let end = offset.checked_add(length.into())?;
+        (end <= size).then(|| begin + offset)
+    }
+
     /// Returns where a slot begins, in bytes.
     pub const fn offset(&self, kind: Kind, slot: Slot) -> u64 {
         let slots = match kind {
