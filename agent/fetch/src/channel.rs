@@ -20,6 +20,8 @@ use crate::image::STALL;
 const SLOWEST: u64 = 4096;
 /// How often a server that does not know parts is read from the front.
 const ROUNDS: u32 = 3;
+/// Files that are read through at a time.
+const MOST_RUNNING: usize = 2;
 /// Connections that are kept: a channel leads to one other server at most, as a rule.
 const KEPT: usize = 4;
 
@@ -53,14 +55,14 @@ pub struct Channel {
     fetcher: Fetcher,
     base: Url,
     kept: BTreeMap<String, Connection>,
-    running: Option<Running>,
+    /// Answers with all of a file, by path: a bundle and its delta are read in turns.
+    running: BTreeMap<String, Running>,
     rounds: u32,
 }
 
 /// An answer with all of a file, which is read on.
 #[derive(Debug)]
 struct Running {
-    path: String,
     position: u64,
     body: Incoming,
     rest: Vec<u8>,
@@ -79,7 +81,7 @@ impl Channel {
             fetcher,
             base,
             kept: BTreeMap::new(),
-            running: None,
+            running: BTreeMap::new(),
             rounds: 0,
         })
     }
@@ -87,11 +89,10 @@ impl Channel {
     /// Fetches.
     pub async fn ask(&mut self, what: &Ask<'_>) -> Result<Answer, FetchError> {
         if let Some(part) = what.part
-            && let Some(running) = self.running.take()
-            && running.path == what.path
+            && let Some(running) = self.running.remove(what.path)
             && running.position <= part.0
         {
-            return self.read_on(running, part).await;
+            return self.read_on(what.path, running, part).await;
         }
         let first = self.address(what.path)?;
         let mut headers: Vec<(HeaderName, String)> = Vec::new();
@@ -218,18 +219,21 @@ impl Channel {
         if self.rounds > ROUNDS {
             return Err(other("all of the file, again and again"));
         }
+        if self.running.len() >= MOST_RUNNING {
+            self.running.clear();
+        }
         let running = Running {
-            path: what.path.to_owned(),
             position: 0,
             body: response.into_body(),
             rest: Vec::new(),
         };
-        self.read_on(running, (offset, length)).await
+        self.read_on(what.path, running, (offset, length)).await
     }
 
     /// Passes over what lies before a part, and takes the part.
     async fn read_on(
         &mut self,
+        path: &str,
         running: Running,
         (offset, length): (u64, u32),
     ) -> Result<Answer, FetchError> {
@@ -237,12 +241,12 @@ impl Channel {
         let mut reader = Reader::new(&host, running.body, running.rest);
         reader.pass(offset - running.position).await?;
         let bytes = reader.exactly(length as usize).await?;
-        self.running = Some(Running {
-            path: running.path,
+        let running = Running {
             position: offset + u64::from(length),
             body: reader.body,
             rest: reader.rest,
-        });
+        };
+        self.running.insert(path.to_owned(), running);
         Ok(Answer::Bytes(bytes, None))
     }
 

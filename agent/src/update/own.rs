@@ -61,6 +61,11 @@ impl Own {
         self.updater.disk()
     }
 
+    /// Returns the root hash that runs.
+    pub(super) const fn root(&self) -> Sha256Digest {
+        self.root
+    }
+
     pub(super) fn version(&self) -> &str {
         &self.version
     }

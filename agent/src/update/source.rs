@@ -13,9 +13,11 @@ use agent_fetch::channel::{Answer, Ask};
 use agent_fetch::wire::{Failed, Remote};
 use agent_update::channel;
 use agent_update::install::Source;
+use ota_bundle::delta::{DELTA_HEAD, Delta, DeltaHead, Patch};
 use ota_bundle::{Bundle, HEAD_LENGTH, Head, Unverified};
 
-use super::Failure;
+use super::{Failure, sentence};
+use crate::run::say;
 
 /// Each connection to it starts a process that has the network, and nothing else.
 const FETCHER: &str = "/run/bakelite-fetch.sock";
@@ -82,6 +84,8 @@ impl channel::Server for Network {
 pub(super) struct Remotely {
     network: Arc<Mutex<Network>>,
     path: String,
+    /// Patches for what runs, and where they are.
+    delta: Option<(Delta, String)>,
     /// Most bytes a second.
     limit: Option<u64>,
     /// What came since when: what is above the limit waits.
@@ -99,17 +103,18 @@ impl Remotely {
         Self {
             network,
             path,
+            delta: None,
             limit: limit_kib.map(|kib| u64::from(kib.max(1)) << 10),
             meter: (Instant::now(), 0),
             stop,
         }
     }
 
-    fn part(&mut self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+    fn part(&mut self, path: &str, offset: u64, length: u32) -> io::Result<Vec<u8>> {
         let mut tries = 0;
         loop {
             let what = Ask {
-                path: &self.path,
+                path,
                 part: Some((offset, length)),
                 most: length.into(),
                 etag: None,
@@ -124,7 +129,7 @@ impl Remotely {
                     self.keep_to_limit(bytes.len())?;
                     return Ok(bytes);
                 }
-                Ok(_) => return Err(io::Error::other("the channel has lost the bundle")),
+                Ok(_) => return Err(io::Error::other("the channel has lost what it promises")),
                 Err(failed) if failed.passes && tries < TRIES => {
                     tries += 1;
                     let wait = Duration::from_secs(1 << tries.min(9)).min(LONGEST_WAIT);
@@ -158,16 +163,48 @@ impl Remotely {
 
     /// Reads what lies before the segments; its length is known to be within limits first.
     pub(super) fn bundle(&mut self) -> Result<Bundle<Unverified>, Failure> {
-        let head = self.part(0, u32::try_from(HEAD_LENGTH)?)?;
+        let path = self.path.clone();
+        let head = self.part(&path, 0, u32::try_from(HEAD_LENGTH)?)?;
         let head = head.first_chunk().ok_or("the bundle has no head")?;
         let length = u32::try_from(Head::from_bytes(head)?.metadata())?;
-        Ok(Bundle::read(&self.part(0, length)?)?)
+        Ok(Bundle::read(&self.part(&path, 0, length)?)?)
+    }
+
+    /// Takes patches from what runs, if the channel has them. Without them all is fetched whole, so nothing is wrong then.
+    pub(super) fn use_delta(&mut self, said: &update_trust::Delta) {
+        match self.read_delta(said) {
+            Ok(delta) => self.delta = Some((delta, said.path.clone())),
+            Err(error) => say(&format!(
+                "{} is passed over: {}",
+                said.path,
+                sentence(error.as_ref())
+            )),
+        }
+    }
+
+    fn read_delta(&mut self, said: &update_trust::Delta) -> Result<Delta, Failure> {
+        let head = self.part(&said.path, 0, u32::try_from(DELTA_HEAD)?)?;
+        let head = head.first_chunk().ok_or("it has no head")?;
+        let length = u32::try_from(DeltaHead::from_bytes(head)?.metadata())?;
+        Ok(Delta::read(&self.part(&said.path, 0, length)?, said.table)?)
     }
 }
 
 impl Source for Remotely {
     fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
-        *bytes = self.part(offset, length)?;
+        let path = self.path.clone();
+        *bytes = self.part(&path, offset, length)?;
+        Ok(())
+    }
+
+    fn patch(&self, segment: u32) -> Option<&Patch> {
+        self.delta.as_ref()?.0.patch(segment)
+    }
+
+    fn read_patch(&mut self, patch: &Patch, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let (offset, stored) = (patch.offset, patch.stored);
+        let path = self.delta.as_ref().map(|(_, path)| path.clone());
+        *bytes = self.part(&path.unwrap_or_default(), offset, stored)?;
         Ok(())
     }
 }

@@ -345,17 +345,23 @@ impl Worker {
             .ok_or("there is nothing to install: look first")?;
         let limit = self.shared.view().choices.limit_kib;
         let stop = Arc::clone(&self.shared.stop);
+        let delta = offer.said.delta_from(self.own.root()).cloned();
         let mut source = Remotely::new(self.network()?, offer.said.bundle, limit, stop);
         let bundle = source.bundle()?.verify(offer.manifest)?;
+        if let Some(delta) = delta {
+            source.use_delta(&delta);
+        }
         Ok((bundle, source))
     }
 
     fn plan(&mut self) -> Result<Cost, Failure> {
         self.shared.view().doing = Doing::Plan;
-        let (bundle, _) = self.offered()?;
+        let (bundle, source) = self.offered()?;
         self.own.facts()?.take(bundle.manifest())?;
         let (running, shared) = (self.own.running(), Arc::clone(&self.shared));
-        let cost = installer::count(self.own.disk(), &bundle, running, &mut || flow(&shared))?;
+        let cost = installer::count(self.own.disk(), &bundle, running, &source, &mut || {
+            flow(&shared)
+        })?;
         self.shared.view().plan = Some(Plan {
             version: bundle.manifest().version.clone(),
             fetch: cost.fetch,

@@ -30,6 +30,9 @@ pub(crate) struct PublishArguments {
     /// Reach devices little by little: `2d`, or steps such as `1h:1%,1d:10%,2d:100%`
     #[arg(long, value_name = "STEPS", value_parser = wave)]
     pub(crate) wave: Option<WaveSteps>,
+    /// For how many releases before it to make what leads from them to this one
+    #[arg(long, default_value_t = 3, value_name = "COUNT")]
+    pub(crate) deltas: usize,
     #[command(flatten)]
     pub(crate) keys: KeysArguments,
 }

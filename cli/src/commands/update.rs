@@ -57,7 +57,13 @@ pub(super) fn publish(command: &PublishArguments, ui: &mut Ui) -> Outcome {
     let channel = Channel::new(&command.to);
     let steps = command.wave.as_ref().map_or(&[][..], |wave| &wave.0);
     let published = channel
-        .publish(&keys, &bundle, steps, Timestamp::now().as_second())
+        .publish(
+            &keys,
+            &bundle,
+            steps,
+            command.deltas,
+            Timestamp::now().as_second(),
+        )
         .map_err(CommandError::Channel)?;
     let text = format!(
         "{} {} is out\n  {}\n  manifest {}\n  metadata version {}",

@@ -82,12 +82,17 @@ impl Channel {
         let mut gone = Vec::new();
         let is_needed = |path: &str| {
             let mut all = contents.releases.iter();
-            all.any(|(_, said)| said.bundle == path && said.held != Held::Yanked)
+            all.any(|(_, said)| {
+                let is_its = said.deltas.iter().any(|delta| delta.path == path);
+                (said.bundle == path || is_its) && said.held != Held::Yanked
+            })
         };
-        for name in self.names("bundles")? {
-            let path = format!("bundles/{name}");
-            if !is_needed(&path) {
-                gone.push(path);
+        for folder in ["bundles", "deltas"] {
+            for name in self.names(folder)? {
+                let path = format!("{folder}/{name}");
+                if !is_needed(&path) {
+                    gone.push(path);
+                }
             }
         }
         for name in self.names("metadata")? {
@@ -125,7 +130,11 @@ impl Channel {
 
     fn names(&self, folder: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs_err::read_dir(self.folder.join(folder))? {
+        let folder = self.folder.join(folder);
+        if !folder.exists() {
+            return Ok(names);
+        }
+        for entry in fs_err::read_dir(folder)? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         names.sort();

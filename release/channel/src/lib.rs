@@ -4,10 +4,12 @@
 //! ```text
 //! metadata/1.root.json …  N.targets.json  N.snapshot.json  timestamp.json
 //! bundles/NAME-VERSION.upd
+//! deltas/NAME-VERSION.from-OLDER.dlt
 //! ```
 
 mod change;
 mod channel;
+mod deltas;
 mod keys;
 mod publish;
 

@@ -24,13 +24,14 @@ pub struct Published {
 }
 
 impl Channel {
-    /// Signs a bundle and adds it; devices take it by themselves by and by if there are `steps`, and else at once. Published again,
+    /// Signs a bundle and adds it, with what makes it out of the newest `deltas` releases before it; devices take it by themselves by and by if there are `steps`, and else at once. Published again,
     /// it only renews the signatures. `now` is in seconds since 1970.
     pub fn publish(
         &self,
         keys: &Keys,
         bundle: &Path,
         steps: &[Step],
+        deltas: usize,
         now: i64,
     ) -> Result<Published, ChannelError> {
         let (manifest, id, length) = read(bundle)?;
@@ -48,7 +49,11 @@ impl Channel {
                 });
             }
             Some(_) => {}
-            None => releases.push((id, said_of(&manifest, (bundle, length), steps, id, now)?)),
+            None => {
+                let mut said = said_of(&manifest, (bundle, length), steps, id, now)?;
+                said.deltas = self.make_deltas(&releases, (bundle, id), &said, deltas)?;
+                releases.push((id, said));
+            }
         }
         let (signed, version) = Self::sign(keys, before.as_ref(), &releases, now)?;
         let target = self.folder.join(format!(
@@ -98,6 +103,7 @@ fn said_of(
             steps: steps.to_vec(),
             paused: None,
         }),
+        deltas: Vec::new(),
         held: Held::No,
     };
     said.bundle = format!("bundles/{}.upd", name_of(&said));

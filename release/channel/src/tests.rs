@@ -65,12 +65,12 @@ fn what_is_published_a_device_with_the_root_trusts() {
     bundle(&path("2.upd"), "2.0", 2);
     assert_eq!(
         channel
-            .publish(&keys, &path("1.upd"), &[], NOW)
+            .publish(&keys, &path("1.upd"), &[], 3, NOW)
             .unwrap()
             .version,
         1
     );
-    let second = channel.publish(&keys, &path("2.upd"), &[], NOW).unwrap();
+    let second = channel.publish(&keys, &path("2.upd"), &[], 3, NOW).unwrap();
     assert_eq!(second.version, 2);
     let root = keys.newest_root().as_bytes();
     let online = verify(root, &channel.metadata().unwrap(), &Seen::default(), NOW).unwrap();
@@ -86,13 +86,13 @@ fn what_is_published_a_device_with_the_root_trusts() {
     // Another bundle with a version that is out already.
     bundle(&path("other.upd"), "2.0", 3);
     assert!(matches!(
-        channel.publish(&keys, &path("other.upd"), &[], NOW),
+        channel.publish(&keys, &path("other.upd"), &[], 3, NOW),
         Err(ChannelError::Other { .. })
     ));
     // Other keys do not go on with this channel.
     let others = Keys::init(&path("others"), NOW).unwrap();
     assert!(matches!(
-        channel.publish(&others, &path("1.upd"), &[], NOW),
+        channel.publish(&others, &path("1.upd"), &[], 3, NOW),
         Err(ChannelError::Foreign(_))
     ));
 }
@@ -107,7 +107,10 @@ fn a_damaged_bundle_is_not_published() {
     let channel = Channel::new(&folder.path().join("stable"));
     for length in [0, 60, 200, bytes.len() - 1] {
         fs_err::write(&path, &bytes[..length]).unwrap();
-        assert!(channel.publish(&keys, &path, &[], NOW).is_err(), "{length}");
+        assert!(
+            channel.publish(&keys, &path, &[], 3, NOW).is_err(),
+            "{length}"
+        );
     }
     assert!(!folder.path().join("stable").exists());
 }
@@ -130,7 +133,7 @@ fn a_wave_stands_still_goes_on_and_is_halted_and_old_releases_go() {
         let file = path(&format!("{number}.upd"));
         bundle(&file, &format!("{number}.0"), number);
         channel
-            .publish(&keys, &file, steps, NOW + i64::from(number))
+            .publish(&keys, &file, steps, 3, NOW + i64::from(number))
             .unwrap();
     }
     let change = |version: &str, change, now| channel.change(&keys, version, change, now);
