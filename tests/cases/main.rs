@@ -23,6 +23,7 @@ mod station;
 mod release;
 mod release_whole;
 mod dashboard;
+mod deltas;
 mod device;
 mod device_network;
 mod device_package;

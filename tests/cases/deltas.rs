@@ -1,0 +1,119 @@
+//! Updates by patches of what runs: the same slot in the end, whatever becomes of the patches on the way.
+
+use std::io;
+
+use agent_region::Slot;
+use agent_update::install::{self, Flow, Source, count, install};
+use bakelite_tests::slots::{Bytes, Memory, Version, start};
+use content_digest::Sha256Digest;
+use ota_bundle::Kind;
+use ota_bundle::delta::{Delta, DeltaHead, Old, Patch, make};
+
+/// A bundle with the file that leads to it.
+struct Patched<'b> {
+    bundle: Bytes<'b>,
+    delta: Delta,
+    file: Vec<u8>,
+    /// Bytes of the bundle's own segments that were asked for.
+    whole: usize,
+    fails: bool,
+}
+
+impl<'b> Patched<'b> {
+    fn new(old: &Version, new: &'b Version) -> Self {
+        let news = [
+            (Kind::Root, &new.root[..], new.verified.segments(Kind::Root)),
+            (Kind::Boot, &new.boot[..], new.verified.segments(Kind::Boot)),
+        ];
+        let mut file = Vec::new();
+        let old = Old::new(&old.root, &old.boot);
+        let (table, _): (Sha256Digest, u64) = make(&old, &news, &mut file).unwrap();
+        let head = DeltaHead::from_bytes(file.first_chunk().unwrap()).unwrap();
+        let metadata = usize::try_from(head.metadata()).unwrap();
+        Self {
+            bundle: Bytes(&new.bundle),
+            delta: Delta::read(&file[..metadata], table).unwrap(),
+            file,
+            whole: 0,
+            fails: false,
+        }
+    }
+}
+
+impl Source for Patched<'_> {
+    fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.whole += length as usize;
+        self.bundle.read(offset, length, bytes)
+    }
+
+    fn patch(&self, segment: u32) -> Option<&Patch> {
+        self.delta.patch(segment)
+    }
+
+    fn read_patch(&mut self, patch: &Patch, bytes: &mut Vec<u8>) -> io::Result<()> {
+        if self.fails {
+            return Err(io::Error::other("there is no such file"));
+        }
+        let from = usize::try_from(patch.offset).unwrap();
+        bytes.clear();
+        bytes.extend(&self.file[from..from + patch.stored as usize]);
+        Ok(())
+    }
+}
+
+fn versions() -> (Version, Version) {
+    (
+        Version::new("1.0", 1, 0..3),
+        Version::new("2.0", 2, 250..270),
+    )
+}
+
+/// Installs, and switches the device on with the slot that was written.
+fn run(disk: &mut Memory, new: &Version, source: &mut impl Source) -> install::Progress {
+    let done = install(disk, &new.verified, Slot::A, source, &mut |_| Flow::On).unwrap();
+    let started = start(disk, true).map_err(|dead| dead.to_string()).unwrap();
+    assert_eq!(started.root, new.root_hash.to_string());
+    done
+}
+
+#[test]
+fn patches_make_the_new_slot_and_cost_what_was_counted() {
+    let (old, new) = versions();
+    let mut disk = Memory::flashed(&old);
+    let mut source = Patched::new(&old, &new);
+    let cost = count(&mut disk, &new.verified, Slot::A, &source, &mut || Flow::On).unwrap();
+    let by_patches = run(&mut disk, &new, &mut source);
+    assert_eq!((cost.fetch, source.whole), (by_patches.fetched, 0));
+    let mut disk = Memory::flashed(&old);
+    let whole = run(&mut disk, &new, &mut Bytes(&new.bundle));
+    assert!(
+        by_patches.fetched * 4 < whole.fetched,
+        "{by_patches:?} {whole:?}"
+    );
+}
+
+#[test]
+fn patches_that_are_damaged_missing_or_for_another_version_cost_bytes_and_nothing_else() {
+    let (old, new) = versions();
+    let damaged = |change: fn(&mut Patched<'_>)| {
+        let mut disk = Memory::flashed(&old);
+        let mut source = Patched::new(&old, &new);
+        change(&mut source);
+        run(&mut disk, &new, &mut source);
+        assert!(source.whole > 0, "segments came whole");
+    };
+    damaged(|source| source.fails = true);
+    damaged(|source| {
+        source
+            .file
+            .iter_mut()
+            .skip(32)
+            .for_each(|byte| *byte ^= 0x55)
+    });
+    // What runs is not what the patches were made for.
+    let other = Version::new("1.1", 1, 0..600);
+    let mut disk = Memory::flashed(&other);
+    let mut source = Patched::new(&old, &new);
+    run(&mut disk, &new, &mut source);
+    assert!(source.whole > 0);
+}
