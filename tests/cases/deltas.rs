@@ -104,11 +104,9 @@ fn patches_that_are_damaged_missing_or_for_another_version_cost_bytes_and_nothin
     };
     damaged(|source| source.fails = true);
     damaged(|source| {
-        source
-            .file
-            .iter_mut()
-            .skip(32)
-            .for_each(|byte| *byte ^= 0x55)
+        for byte in source.file.iter_mut().skip(32) {
+            *byte ^= 0x55;
+        }
     });
     // What runs is not what the patches were made for.
     let other = Version::new("1.1", 1, 0..600);

@@ -196,7 +196,12 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
             .iter()
             .find(|(other, _)| *other == name)
             .map(|(_, path)| path.clone());
-        async move { fs_err::read(file.expect("a bundle")).expect("it is there") }
+        async move {
+            let mut bytes = fs_err::read(file.expect("a bundle")).expect("it is there");
+            // What is refused is refused by its beginning.
+            bytes.truncate(if name == "good" { usize::MAX } else { 1 << 20 });
+            bytes
+        }
     };
     let port = on_loopback(Router::new().route("/{name}", get(serve)));
     let address = format!("http://10.0.2.2:{}", port.rsplit(':').next().unwrap());

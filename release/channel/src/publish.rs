@@ -51,6 +51,10 @@ impl Channel {
             Some(_) => {}
             None => {
                 let mut said = said_of(&manifest, (bundle, length), steps, id, now)?;
+                // Two in one second, or by a clock that went back: the order is that of publishing all the same.
+                let newest = releases.iter().map(|(_, other)| other.published).max();
+                let after = newest.map_or(0, |newest| newest + 1);
+                said.published = said.published.max(after);
                 said.deltas = self.make_deltas(&releases, (bundle, id), &said, deltas)?;
                 releases.push((id, said));
             }

@@ -72,6 +72,10 @@ fn what_is_published_a_device_with_the_root_trusts() {
     );
     let second = channel.publish(&keys, &path("2.upd"), &[], 3, NOW).unwrap();
     assert_eq!(second.version, 2);
+    // Both in one second: the later one is the newer.
+    let contents = channel.contents(&keys, NOW).unwrap().unwrap();
+    assert_eq!(contents.releases[0].1.version, "2.0");
+    assert!(contents.releases[0].1.published > contents.releases[1].1.published);
     let root = keys.newest_root().as_bytes();
     let online = verify(root, &channel.metadata().unwrap(), &Seen::default(), NOW).unwrap();
     assert_eq!(online.digest("kvm-2.0"), Some(second.id));
