@@ -24,7 +24,7 @@ fn the_package_goes_without_a_trace_and_comes_back() {
     assert!(purged.contains("purged 0"), "{purged}");
     let left = device.shell(
         "find / -xdev \\( -name '*bakelite*agent*' -o -name '*bakelite-helper*' \\) -not -path '/proc/*' -not -path '/var/lib/systemd/*' -not -path '/var/log/*' -not -path '/var/cache/*'
-        ls -d /etc/bakelite /var/lib/bakelite-agent; systemctl list-unit-files --no-legend 'bakelite-agent*' 'bakelite-helper*' 'bakelite-update*' 'bakelite-deadman*'; echo looked",
+        ls -d /etc/bakelite /var/lib/bakelite-agent; systemctl list-unit-files --no-legend 'bakelite-agent*' 'bakelite-helper*' 'bakelite-update*' 'bakelite-fetch*' 'bakelite-deadman*'; echo looked",
     );
     let left: Vec<&str> = left
         .lines()

@@ -209,6 +209,8 @@ impl Worker {
 
     /// Does what the owner chose that the device does by itself.
     fn by_itself(&mut self) {
+        // What somebody stopped before is no reason to stop this.
+        self.shared.stop.store(false, Ordering::Relaxed);
         let chosen = self.shared.view().choices.clone();
         let is_due = Instant::now() >= self.next;
         if is_due
