@@ -78,7 +78,7 @@ function offer(view, changed) {
   const { offer: one, plan } = view;
   const install = (when) => ask("POST", "update/install", { version: one.version, when }).then(changed);
   const cost = plan?.version === one.version ? `${bytes(plan.fetch)} would be fetched, ${bytes(plan.write)} written.` : `At most ${bytes(one.length)} are fetched: only what differs from what the device has.`;
-  return [h("div", { class: "box" }, h("h3", {}, one["is-retreat"] ? `Go to version ${one.version}` : `Version ${one.version} is new`),
+  return [h("div", { class: "box" }, h("strong", {}, one["is-retreat"] ? `Go to version ${one.version}` : `Version ${one.version} is new`),
     one["is-retreat"] && h("p", { class: "bad" }, "The version that runs was taken back by its makers."),
     one.notes && h("p", {}, one.notes), h("p", { class: "hint" }, `Published ${moment(one.published)}. ${cost}${one["is-due"] ? "" : " Its makers hand it out little by little, and this device's turn is later."}`),
     view["at-night"] === one.version && h("p", { role: "status" }, "It is installed the next night."),

@@ -124,13 +124,20 @@ async fn ask(app: &App, request: Request) -> Result<Json<View>, Failure> {
     match answer {
         Ok(Answer::View { view }) => Ok(Json(*view)),
         Ok(Answer::Refused { reason }) => Err(Failure::new(Code::Conflict, reason)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::new(
-            Code::NotFound,
-            "this image has one slot only, so it cannot update itself: flash a new image",
-        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !has_slots(app) => {
+            Err(Failure::new(
+                Code::NotFound,
+                "this image has one slot only, so it cannot update itself: flash a new image",
+            ))
+        }
         Err(error) => Err(Failure::new(
             Code::Failed,
-            format!("the updater does not answer ({error}): is bakelite-update.service running?"),
+            format!("the updater does not answer yet ({error})"),
         )),
     }
+}
+
+/// Whether the image was made with two slots: then the updater is there, or about to be.
+fn has_slots(app: &App) -> bool {
+    app.parts.root.join("usr/lib/bakelite/kept").exists()
 }

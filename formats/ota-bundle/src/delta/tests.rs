@@ -93,7 +93,7 @@ fn reference(patch: &Patch, old: (&[u8], &[u8])) -> Vec<u8> {
 
 #[test]
 fn what_moved_costs_next_to_nothing_and_what_changed_costs_what_changed() {
-    let root = noise(1, 12 << 20);
+    let root = noise(1, 6 << 20);
     let boot = noise(2, 3 << 20);
     // A file grew near the front by 200 KiB: everything after it lies elsewhere, by whole blocks.
     let mut grown = root[..1 << 20].to_vec();
@@ -102,8 +102,8 @@ fn what_moved_costs_next_to_nothing_and_what_changed_costs_what_changed() {
     let length = round((&root, &boot), (&grown, &boot));
     assert!((200 << 10..230 << 10).contains(&length), "{length}");
     // Two halves changed places, and a file went from the boot slot to the root.
-    let mut swapped = root[6 << 20..].to_vec();
-    swapped.extend(&root[..6 << 20]);
+    let mut swapped = root[3 << 20..].to_vec();
+    swapped.extend(&root[..3 << 20]);
     swapped.extend(&boot[1 << 20..2 << 20]);
     let length = round((&root, &boot), (&swapped, &boot));
     assert!(length < 64 << 10, "{length}");
