@@ -136,6 +136,18 @@ fn break_in_every_way(world: &World, server: &Static) {
     );
 }
 
+/// Bundles of nobody whom the device trusts.
+fn refuse(world: &World) {
+    let said = world.install("unsigned");
+    assert!(said.contains("nobody signed this bundle"), "{said}");
+    let said = world.install("forged");
+    assert!(said.contains("nobody whom this device trusts"), "{said}");
+    assert!(
+        world.device.shell(STATUS).contains("slot A runs"),
+        "nothing was begun"
+    );
+}
+
 /// The owner signs in, looks what is new and counts what it costs.
 fn look_at_page(world: &World, browser: &Browser) {
     browser.open(&world.device.address("/"));
@@ -215,15 +227,7 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     device.claim();
     device.shell("echo workshop >/etc/hostname; echo media >/var/lib/bakelite-agent/media/image; echo gone >/etc/not-declared");
 
-    // Nobody whom the device trusts.
-    let said = world.install("unsigned");
-    assert!(said.contains("nobody signed this bundle"), "{said}");
-    let said = world.install("forged");
-    assert!(said.contains("nobody whom this device trusts"), "{said}");
-    assert!(
-        world.device.shell(STATUS).contains("slot A runs"),
-        "nothing was begun"
-    );
+    refuse(&world);
 
     break_in_every_way(&world, &server);
 

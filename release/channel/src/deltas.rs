@@ -5,10 +5,11 @@ use std::path::Path;
 
 use content_digest::Sha256Digest;
 use ota_bundle::delta::{self, Old};
-use ota_bundle::{Bundle, HEAD_LENGTH, Head, Kind, Segment, Verified};
+use ota_bundle::{Bundle, Kind, Segment, Verified};
 use update_trust::{Delta, Said};
 
 use crate::channel::{Channel, ChannelError, name_of, put};
+use crate::publish::open;
 
 /// A release, unpacked.
 struct Images {
@@ -64,18 +65,11 @@ impl Channel {
 impl Images {
     /// Unpacks a bundle.
     fn read(path: &Path, id: Sha256Digest) -> Result<Self, ChannelError> {
-        let bad = |source| ChannelError::Bundle {
+        let (mut file, bundle) = open(path)?;
+        let bundle = bundle.verify(id).map_err(|source| ChannelError::Bundle {
             path: path.to_owned(),
             source,
-        };
-        let mut file = fs_err::File::open(path)?;
-        let mut bytes = vec![0; HEAD_LENGTH];
-        file.read_exact(&mut bytes)?;
-        let head = Head::from_bytes(bytes.first_chunk().expect("a head")).map_err(bad)?;
-        std::io::Read::by_ref(&mut file)
-            .take(head.metadata() - HEAD_LENGTH as u64)
-            .read_to_end(&mut bytes)?;
-        let bundle = Bundle::read(&bytes).map_err(bad)?.verify(id).map_err(bad)?;
+        })?;
         let mut unpack = |kind: Kind| -> Result<Vec<u8>, ChannelError> {
             let (mut image, mut stored, mut plain) = (Vec::new(), Vec::new(), Vec::new());
             for segment in bundle.segments(kind) {

@@ -114,8 +114,8 @@ fn said_of(
     Ok(said)
 }
 
-/// Reads a bundle's manifest, its digest and its length. Whoever publishes it vouches for it.
-fn read(path: &Path) -> Result<(Manifest, Sha256Digest, u64), ChannelError> {
+/// Opens a bundle, and reads what lies before its segments.
+pub(crate) fn open(path: &Path) -> Result<(fs_err::File, Bundle<Unverified>), ChannelError> {
     let bad = |source| ChannelError::Bundle {
         path: path.to_owned(),
         source,
@@ -127,12 +127,21 @@ fn read(path: &Path) -> Result<(Manifest, Sha256Digest, u64), ChannelError> {
     std::io::Read::by_ref(&mut file)
         .take(head.metadata() - HEAD_LENGTH as u64)
         .read_to_end(&mut bytes)?;
-    let bundle: Bundle<Unverified> = Bundle::read(&bytes).map_err(bad)?;
+    Ok((file, Bundle::read(&bytes).map_err(bad)?))
+}
+
+/// Reads a bundle's manifest, its digest and its length. Whoever publishes it vouches for it.
+fn read(path: &Path) -> Result<(Manifest, Sha256Digest, u64), ChannelError> {
+    let bad = |source| ChannelError::Bundle {
+        path: path.to_owned(),
+        source,
+    };
+    let (file, bundle) = open(path)?;
     let (id, length) = (
         Sha256Digest::of(bundle.manifest_bytes()),
         bundle.manifest_bytes().len() as u64,
     );
-    let there = fs_err::metadata(path)?.len();
+    let there = file.metadata()?.len();
     if there != bundle.length() {
         return Err(bad(BundleError::TooShort {
             found: there,

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::meant::{BootSettings, File, Keep, Overlay, Recipe, Source, Systemd, User};
 use super::problem::{Problem, Problems};
-use super::written::{Kind, Layout, OverlayToml, RecipeToml, UpdateToml};
+use super::written::{Kind, Layout, OverlayToml, RecipeToml};
+use update::{authority, choices, newest_root};
 
 /// Unknown keys are reported one by one; a file with more of them than this is no recipe.
 const MOST_UNKNOWN_KEYS: usize = 50;
@@ -134,48 +135,6 @@ fn problem(
         text: text.into(),
         hint,
     }
-}
-
-/// Returns what devices are told of their channel.
-fn choices(update: &UpdateToml) -> Result<Option<String>, String> {
-    let Some(source) = &update.source else {
-        return Ok(None);
-    };
-    let is_address = ["https://", "http://"].iter().any(|scheme| {
-        source
-            .strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty())
-    });
-    if !is_address || source.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(format!("update.source: “{source}” is no address"));
-    }
-    let choices = serde_json::json!({ "source": source, "automatic": update.automatic });
-    Ok(Some(choices.to_string()))
-}
-
-/// Returns the certificates that devices trust for their channel.
-fn authority(project: &Path, update: &UpdateToml) -> Result<Option<String>, String> {
-    let Some(name) = &update.authority else {
-        return Ok(None);
-    };
-    let path = project.join(name);
-    let text = fs_err::read_to_string(&path).unwrap_or_default();
-    if text.contains("-----BEGIN CERTIFICATE-----") {
-        Ok(Some(text))
-    } else {
-        Err(format!(
-            "update.authority: {} has no certificate",
-            path.display()
-        ))
-    }
-}
-
-/// Returns the newest root of a folder of update keys: roots are numbered from 1, without gaps.
-fn newest_root(keys: &Path) -> Option<String> {
-    let roots = (1..).map_while(|version| {
-        fs_err::read_to_string(keys.join(format!("{version}.root.json"))).ok()
-    });
-    roots.last()
 }
 
 fn check_word(file: &Path, key: &str, value: &str, problems: &mut Vec<Problem>) {
@@ -532,3 +491,4 @@ fn blank(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+mod update;
