@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{
-    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite,
+    AsyncWriteExt as _,
 };
 
 use crate::channel::{Answer, Ask, Channel};
@@ -134,26 +135,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = tokio::io::BufReader::new(reader);
-    let mut text = Vec::new();
-    (&mut reader)
-        .take(LINE)
-        .read_until(b'\n', &mut text)
-        .await?;
-    if text.is_empty() {
+    let Some(hello) = next::<Hello>(&mut reader).await? else {
         return Ok(());
-    }
-    let hello: Hello = parse(&text)?;
+    };
     let mut channel = fetcher.and_then(|fetcher| Channel::new(fetcher, &hello.channel));
-    loop {
-        text.clear();
-        (&mut reader)
-            .take(LINE)
-            .read_until(b'\n', &mut text)
-            .await?;
-        if text.is_empty() {
-            return Ok(());
-        }
-        let request: Request = parse(&text)?;
+    while let Some(request) = next::<Request>(&mut reader).await? {
         let what = Ask {
             path: &request.path,
             part: request.part,
@@ -181,6 +167,19 @@ pub async fn serve(
         }
         writer.flush().await?;
     }
+    Ok(())
+}
+
+/// Reads a line; nothing at the end.
+async fn next<T: DeserializeOwned>(
+    reader: &mut (impl AsyncBufRead + Unpin),
+) -> io::Result<Option<T>> {
+    let mut text = Vec::new();
+    reader.take(LINE).read_until(b'\n', &mut text).await?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    parse(&text).map(Some)
 }
 
 fn failed(error: &FetchError) -> Reply {

@@ -32,16 +32,16 @@ pub(super) fn run(words: &[&str]) -> Result<(), Failure> {
             let offer = send(&Request::Status {})?.offer;
             let version = offer.ok_or("there is nothing to install")?.version;
             let when = When::Now;
-            waits(&follow(&Request::Install { version, when })?)
+            waits(&follow(&Request::Install { version, when })?, true)
         }
         ["install", file] => {
             // The service has a folder of its own to begin from.
             let path: PathBuf = fs_err::canonicalize(file)?;
             let restarts = false;
-            waits(&follow(&Request::InstallFile { path, restarts })?)
+            waits(&follow(&Request::InstallFile { path, restarts })?, restarts)
         }
         ["stop"] => send(&Request::Stop {}).map(drop),
-        ["back"] => waits(&follow(&Request::Back {})?),
+        ["back"] => waits(&follow(&Request::Back {})?, true),
         _ => Err(WORDS.into()),
     }
 }
@@ -63,8 +63,14 @@ fn look() -> Result<(), Failure> {
     Ok(())
 }
 
-fn waits(view: &View) -> Result<(), Failure> {
+fn waits(view: &View, restarts: bool) -> Result<(), Failure> {
     match &view.doing {
+        Doing::Wait { version } if restarts => {
+            say(&format!(
+                "The device restarts, and tries version {version}."
+            ));
+            Ok(())
+        }
         Doing::Wait { version } => {
             say(&format!(
                 "It is tried at the next start: version {version}. Restart the device."

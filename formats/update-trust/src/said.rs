@@ -152,7 +152,6 @@ impl Wave {
             }
             from = *to;
         }
-        // Paused before its end it must not reach all by having no more steps.
         PARTS
     }
 
