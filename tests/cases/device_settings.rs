@@ -94,8 +94,9 @@ fn what_was_set_with_the_card_holds_from_the_first_start() {
     let air = "journalctl --no-pager --output=cat --unit=air";
     device.await_shell(air, |said| said.contains("on the air"));
     device.await_shell(
-        "nmcli --get-values GENERAL.CONNECTION,GENERAL.STATE device show wlan0",
-        |said| said.contains("Workshop") && said.contains("100"),
+        "nmcli --get-values GENERAL.CONNECTION,GENERAL.STATE device show wlan0; \
+         journalctl --no-pager --output=cat --unit=NetworkManager --unit=wpa_supplicant --lines=30",
+        |said| said.starts_with("Workshop\n100"),
     );
     device.await_shell("iw reg get", |said| said.contains("country DE"));
 
