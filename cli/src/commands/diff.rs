@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use image_builder::diff::{self, Build, Changed, Diff, FileFacts};
+use image_builder::diff::{self, Build, Changed, Diff, FileFacts, Kind};
 
 use super::Outcome;
 use crate::arguments::DiffArguments;
@@ -44,16 +44,11 @@ fn describe(diff: &Diff) -> String {
             grown(sizes)
         ));
     }
-    if !diff.files_compared {
-        lines.push(
-            "files of root file systems with two slots are not compared: see the packages".into(),
-        );
-    }
     let (times, files): (Vec<_>, Vec<_>) = diff.files.iter().partition(|c| only_time(c));
     for change in files {
         let sizes = (
-            change.before.as_ref().and_then(|f| f.size),
-            change.after.as_ref().and_then(|f| f.size),
+            change.before.as_ref().and_then(length),
+            change.after.as_ref().and_then(length),
         );
         lines.push(format!(
             "{} {}{}{}",
@@ -98,6 +93,23 @@ fn grown(sizes: (Option<u64>, Option<u64>)) -> String {
     }
 }
 
+const fn length(facts: &FileFacts) -> Option<u64> {
+    match facts.kind {
+        Kind::File { size, .. } => Some(size),
+        _ => None,
+    }
+}
+
+const fn name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::File { .. } => "file",
+        Kind::Folder => "folder",
+        Kind::Link { .. } => "link",
+        Kind::Device => "device",
+        Kind::Other => "other",
+    }
+}
+
 fn only_time(change: &Changed<FileFacts>) -> bool {
     match (&change.before, &change.after) {
         (Some(before), Some(after)) => {
@@ -114,9 +126,12 @@ fn aspects(change: &Changed<FileFacts>) -> String {
     let (Some(before), Some(after)) = (&change.before, &change.after) else {
         return String::new();
     };
-    let target = |facts: &FileFacts| facts.target.clone().unwrap_or_default();
+    let target = |facts: &FileFacts| match &facts.kind {
+        Kind::Link { target } => target.clone(),
+        _ => String::new(),
+    };
     let mut aspects: Vec<String> = [
-        ("", before.kind.to_owned(), after.kind.to_owned()),
+        ("", name(&before.kind).into(), name(&after.kind).into()),
         ("mode ", before.mode.clone(), after.mode.clone()),
         ("owner ", before.owner.clone(), after.owner.clone()),
         ("link ", target(before), target(after)),
@@ -125,7 +140,16 @@ fn aspects(change: &Changed<FileFacts>) -> String {
     .filter(|(_, from, to)| from != to)
     .map(|(name, from, to)| format!("{name}{from} → {to}"))
     .collect();
-    if before.size == after.size && before.sha256 != after.sha256 {
+    if let (
+        Kind::File { size, sha256 },
+        Kind::File {
+            size: other,
+            sha256: and,
+        },
+    ) = (&before.kind, &after.kind)
+        && size == other
+        && sha256 != and
+    {
         aspects.push("contents".into());
     }
     if aspects.is_empty() {

@@ -1,6 +1,8 @@
 //! What changed between two builds: packages, boot files, files, sizes.
 
 mod contents;
+mod erofs;
+mod ext4;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use serde::Serialize;
 use crate::firmware::FirmwareError;
 use crate::lock::{self, Change};
 
-pub use contents::{BootFile, Contents, FileFacts};
+pub use contents::{BootFile, Contents, FileFacts, Kind};
 
 /// Two builds cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +52,7 @@ pub enum DiffError {
         path: String,
         /// Why.
         #[source]
-        source: Box<ext4_view::Ext4Error>,
+        source: std::io::Error,
     },
 }
 
@@ -108,8 +110,6 @@ pub struct Diff {
     pub boot_files: Vec<Changed<BootFile>>,
     /// Changed files of the root file system.
     pub files: Vec<Changed<FileFacts>>,
-    /// Whether the files of the root file system were compared: those of images with two slots are not.
-    pub files_compared: bool,
     /// Size of the image in both, in bytes.
     pub image_size: (u64, u64),
     /// Size of the download in both, in bytes.
@@ -132,15 +132,12 @@ pub fn diff(before: &Build, after: &Build, scratch: &Path) -> Result<Diff, DiffE
     let (from, to) = (sizes(&before.manifest), sizes(&after.manifest));
     let same_image = from.2.is_some() && from.2 == to.2;
     let (boot_files, files) = if same_image {
-        (Vec::new(), Some(Vec::new()))
+        (Vec::new(), Vec::new())
     } else {
         let (first, second) = read_both(&before.image, &after.image, scratch)?;
         (
             compare(first.boot, second.boot),
-            first
-                .files
-                .zip(second.files)
-                .map(|(first, second)| compare(first, second)),
+            compare(first.files, second.files),
         )
     };
     let (before, after) = (&before.manifest, &after.manifest);
@@ -149,8 +146,7 @@ pub fn diff(before: &Build, after: &Build, scratch: &Path) -> Result<Diff, DiffE
         kernel: (before.kernel != after.kernel)
             .then(|| (before.kernel.clone(), after.kernel.clone())),
         boot_files,
-        files_compared: files.is_some(),
-        files: files.unwrap_or_default(),
+        files,
         image_size: (from.0, to.0),
         download_size: (from.1, to.1),
         same_image,
