@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use release_channel::Keys;
 use update_trust::Step;
+
+use crate::command_error::CommandError;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
@@ -11,6 +14,14 @@ pub(crate) enum KeysCommand {
     Init(KeysArguments),
     /// Say which keys devices trust
     Show(KeysArguments),
+    /// Put a new key in the place of those whose files are here
+    Rotate(KeysArguments),
+    /// Trust one more key: a new one in a file, or somebody's
+    Add(AddKeyArguments),
+    /// Trust a key no longer
+    Revoke(RevokeArguments),
+    /// Sign the root that waits for more signatures
+    Sign(KeysArguments),
 }
 
 #[derive(Debug, Args)]
@@ -18,6 +29,34 @@ pub(crate) struct KeysArguments {
     /// Folder of the keys
     #[arg(long, default_value = "keys", value_name = "FOLDER")]
     pub(crate) keys: PathBuf,
+}
+
+impl KeysArguments {
+    /// Reads the keys, with those of the person's SSH agent.
+    pub(crate) fn read(&self) -> Result<Keys, CommandError> {
+        let keys = Keys::read(&self.keys).map_err(CommandError::Keys)?;
+        Ok(keys.with_agent(std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from)))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddKeyArguments {
+    #[command(flatten)]
+    pub(crate) keys: KeysArguments,
+    /// Public key as `ssh-keygen -t ed25519` writes it: of an SSH agent or of a token, which `signers.toml` names
+    #[arg(long, value_name = "KEY")]
+    pub(crate) public: Option<String>,
+    /// How many keys must sign the roots that follow
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threshold: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArguments {
+    #[command(flatten)]
+    pub(crate) keys: KeysArguments,
+    /// Id of the key, or the beginning of it
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]

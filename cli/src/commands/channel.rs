@@ -32,7 +32,7 @@ pub(super) fn run(command: &ChannelCommand, ui: &mut Ui) -> Outcome {
 }
 
 fn open(arguments: &ChannelArguments) -> Result<(Channel, Keys), CommandError> {
-    let keys = Keys::read(&arguments.keys.keys).map_err(CommandError::Keys)?;
+    let keys = arguments.keys.read()?;
     Ok((Channel::new(&arguments.channel), keys))
 }
 

@@ -9,7 +9,8 @@ mod diff;
 mod boot;
 mod shell;
 mod inspect;
-mod update;
+mod publish;
+mod keys;
 mod verify;
 mod hash;
 mod release;
@@ -50,8 +51,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &mut Ui) -> Outcome {
         Command::Flash(command) => flash::run(command, arguments, ui),
         Command::FlashLog(command) => flash_log::run(command, ui),
         Command::UsbBoot(command) => flash::boards::run(command, ui),
-        Command::Keys(command) => update::keys(command, ui),
-        Command::Publish(command) => update::publish(command, ui),
+        Command::Keys(command) => keys::run(command, ui),
+        Command::Publish(command) => publish::publish(command, ui),
         Command::Channel(command) => channel::run(command, ui),
         Command::Doctor => doctor::run(arguments, ui),
         Command::Cache(command) => cache::run(arguments, command, ui),

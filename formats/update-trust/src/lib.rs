@@ -4,13 +4,15 @@
 //! is told the time.
 
 mod metadata;
+mod root;
 mod said;
 mod sign;
 mod verify;
 
 pub use metadata::{BadMetadata, Metadata};
+pub use root::{RootFacts, is_whole, read_root, root, sign_root};
 pub use said::{Delta, Held, Said, Step, Wave};
-pub use sign::{FileSigner, Key, NewKey, Release, SignError, Signer, Validity, release, root};
+pub use sign::{FileSigner, Key, NewKey, Release, SignError, Signer, Validity, release};
 pub use verify::{Expired, Files, MOST_FILE, Seen, TrustError, Trusted, verify, verify_as_needed};
 
 /// Runs what `tough` does with its asynchronous functions; none of them waits for anything here.

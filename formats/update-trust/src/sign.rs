@@ -10,22 +10,12 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use content_digest::Sha256Digest;
 use jiff::{Timestamp, ToSpan as _};
 use tough::editor::RepositoryEditor;
-use tough::editor::signed::SignedRole;
 use tough::key_source::KeySource;
 use tough::schema::decoded::{Decoded, Hex};
-use tough::schema::{Hashes, KeyHolder, RoleKeys, RoleType, Root, Signed, Target};
+use tough::schema::{Hashes, Target};
 use tough::sign::Sign;
 
 use crate::{Metadata, run};
-
-/// The specification that is followed.
-const SPECIFICATION: &str = "1.0.0";
-const ROLES: [RoleType; 4] = [
-    RoleType::Root,
-    RoleType::Snapshot,
-    RoleType::Targets,
-    RoleType::Timestamp,
-];
 
 /// Signing failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +37,7 @@ pub enum SignError {
     },
 }
 
-fn sign_error(error: impl std::fmt::Display) -> SignError {
+pub(crate) fn sign_error(error: impl std::fmt::Display) -> SignError {
     SignError::Sign {
         what: error.to_string(),
     }
@@ -94,9 +84,17 @@ pub trait Signer: std::fmt::Debug + Send + Sync {
 
 /// A public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key(tough::schema::key::Key);
+pub struct Key(pub(crate) tough::schema::key::Key);
 
 impl Key {
+    /// Takes the 32 bytes of an Ed25519 key (RFC 8032).
+    pub fn ed25519(public: &[u8; 32]) -> Result<Self, SignError> {
+        let value = serde_json::json!({
+            "keytype": "ed25519", "scheme": "ed25519", "keyval": { "public": hex::encode(public) }
+        });
+        serde_json::from_value(value).map(Self).map_err(sign_error)
+    }
+
     /// Returns its id, hexadecimal.
     pub fn id(&self) -> String {
         self.0.key_id().map(|id| hex_of(&id)).unwrap_or_default()
@@ -166,7 +164,9 @@ impl Sign for Source {
     }
 }
 
-fn sources(signers: &[std::sync::Arc<dyn Signer>]) -> Result<Vec<Box<dyn KeySource>>, SignError> {
+pub(crate) fn sources(
+    signers: &[std::sync::Arc<dyn Signer>],
+) -> Result<Vec<Box<dyn KeySource>>, SignError> {
     let source = |signer: &std::sync::Arc<dyn Signer>| -> Result<Box<dyn KeySource>, SignError> {
         Ok(Box::new(Source(
             std::sync::Arc::clone(signer),
@@ -210,78 +210,9 @@ pub struct Release {
     pub said: serde_json::Map<String, serde_json::Value>,
 }
 
-fn days_from(now: i64, days: i64) -> Result<Timestamp, SignError> {
+pub(crate) fn days_from(now: i64, days: i64) -> Result<Timestamp, SignError> {
     let now = Timestamp::from_second(now).map_err(sign_error)?;
     now.checked_add((days * 24).hours()).map_err(sign_error)
-}
-
-/// Makes the root for keys that hold all roles; of the root's own, `threshold` must sign. `before` is the root that it follows:
-/// signers of both are needed then. Returns the file's text and its version.
-pub fn root(
-    signers: &[std::sync::Arc<dyn Signer>],
-    keys: &[Key],
-    threshold: u64,
-    before: Option<&str>,
-    (now, validity): (i64, Validity),
-) -> Result<(String, u64), SignError> {
-    let before: Option<Signed<Root>> = before
-        .map(serde_json::from_str)
-        .transpose()
-        .map_err(sign_error)?;
-    let version = before
-        .as_ref()
-        .map_or(1, |before| before.signed.version.get() + 1);
-    let mut all = HashMap::new();
-    let mut ids = Vec::new();
-    for key in keys {
-        let id = key.0.key_id().map_err(sign_error)?;
-        all.insert(id.clone(), key.0.clone());
-        ids.push(id);
-    }
-    let nonzero =
-        |number: u64| NonZeroU64::new(number).ok_or_else(|| sign_error("zero is no threshold"));
-    let mut roles = HashMap::new();
-    for role in ROLES {
-        let threshold = nonzero(if role == RoleType::Root { threshold } else { 1 })?;
-        let keys = RoleKeys {
-            keyids: ids.clone(),
-            threshold,
-            _extra: HashMap::new(),
-        };
-        roles.insert(role, keys);
-    }
-    let root = Root {
-        spec_version: SPECIFICATION.into(),
-        consistent_snapshot: true,
-        version: nonzero(version)?,
-        expires: days_from(now, validity.root)?,
-        keys: all,
-        roles,
-        _extra: HashMap::new(),
-    };
-    let sources = sources(signers)?;
-    let random = SystemRandom::new();
-    let signed = run(async {
-        let mut signed = SignedRole::new(
-            root.clone(),
-            &KeyHolder::Root(root.clone()),
-            &sources,
-            &random,
-        )
-        .await?;
-        if let Some(before) = before {
-            // Those who were trusted before hand their trust on.
-            let old =
-                SignedRole::new(root, &KeyHolder::Root(before.signed), &sources, &random).await?;
-            signed = signed.add_old_signatures(old.signed().signatures.clone())?;
-        }
-        Ok(signed)
-    })?
-    .map_err(|error: tough::error::Error| sign_error(error))?;
-    Ok((
-        String::from_utf8_lossy(signed.buffer()).into_owned(),
-        version,
-    ))
 }
 
 /// Signs what is released, as version `version` of a repository with these roots, the oldest first.

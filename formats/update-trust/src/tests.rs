@@ -136,6 +136,19 @@ fn rotation_reaches_devices_that_skipped_it_and_revoked_keys_sign_nothing() {
         mixed.insert(name, text);
     }
     assert!(verify(first.as_bytes(), &mixed, &trusted.seen, NOW).is_err());
+    // Nor does it help to hide the roots that followed.
+    assert!(verify(first.as_bytes(), &forged, &Seen::default(), NOW).is_ok());
+    assert!(verify(first.as_bytes(), &forged, &trusted.seen, NOW).is_err());
+    // Counters do not fall either because keys were replaced some time ago.
+    let older = release(
+        std::slice::from_ref(&three),
+        &roots,
+        &releases(&["2.0"]),
+        6,
+        when(),
+    )
+    .unwrap();
+    assert!(verify(first.as_bytes(), &older, &trusted.seen, NOW).is_err());
     // A root that none of those signs who were trusted before cannot even be made.
     assert!(
         root(

@@ -21,6 +21,8 @@ use crate::{Metadata, Said};
 const NOWHERE: &str = "https://metadata.invalid/";
 /// Largest file of metadata, in bytes: endless data must not fill a device's memory. It is room for a thousand releases.
 pub const MOST_FILE: u64 = 1 << 20;
+/// The newest root that was trusted, among what was seen.
+const ROOT: &str = "root.json";
 /// `tough` keeps its own clock in this file; a device without a battery cannot keep one.
 const CLOCK: &str = "latest_known_time.json";
 
@@ -166,7 +168,20 @@ pub fn verify_as_needed(
         fs_err::write(folder.path().join(name), text)?;
     }
     let files = Shared(Arc::new(Mutex::new(Box::new(files))));
-    run(load(root, files, folder.path(), now))?
+    run(load(newest(root, seen), files, folder.path(), now))?
+}
+
+/// Returns the root to begin with: the newest that was ever trusted. Beginning with that of the image, whoever has a key that was
+/// revoked since could show the world as it was before, and counters would begin anew wherever keys were replaced.
+fn newest<'r>(made_with: &'r [u8], seen: &'r Seen) -> &'r [u8] {
+    let version = |root: &[u8]| {
+        let root: serde_json::Value = serde_json::from_slice(root).ok()?;
+        root["signed"]["version"].as_u64()
+    };
+    match seen.file(ROOT) {
+        Some(last) if version(last.as_bytes()) > version(made_with) => last.as_bytes(),
+        _ => made_with,
+    }
 }
 
 /// A name of one folder.

@@ -1,15 +1,16 @@
 //! The folder of a project's keys: roots, which are public, and private keys beside them, which git must not see.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err::os::unix::fs::OpenOptionsExt as _;
+use update_trust::{FileSigner, SignError, Signer, Validity};
 
-use update_trust::{FileSigner, Key, NewKey, SignError, Signer, Validity};
+use crate::roots::{put, write_key};
+use crate::signers;
 
 /// Folder of the private keys.
-const PRIVATE: &str = "private";
+pub(crate) const PRIVATE: &str = "private";
 
 /// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,44 @@ pub enum KeysError {
         /// The folder.
         folder: PathBuf,
     },
+    /// Nobody can sign here.
+    #[error("no key can sign here: {0} has none, and none of {0}/signers.toml is within reach", folder.display())]
+    NoSigner {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// No such key.
+    #[error("“{id}” is no key, or more than one; there are {}", known.join(", "))]
+    Unknown {
+        /// What was looked for.
+        id: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The key is trusted already.
+    #[error("key {id} is trusted already")]
+    Known {
+        /// Which.
+        id: String,
+    },
+    /// A root without keys trusts nobody.
+    #[error("it is the only key: `bakelite keys rotate` puts another in its place")]
+    Last,
+    /// What was given is no public key.
+    #[error("{what}")]
+    Public {
+        /// Why.
+        what: String,
+    },
+    /// One change at a time.
+    #[error("{} waits for signatures: sign it with `bakelite keys sign`, or delete it", path.display())]
+    Waiting {
+        /// The root.
+        path: PathBuf,
+    },
+    /// There is nothing to sign.
+    #[error("no root waits for signatures")]
+    NotWaiting,
     /// A key or root cannot be made.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -43,8 +82,10 @@ pub enum KeysError {
 /// The keys of a project.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     roots: Vec<(u64, String)>,
+    /// Socket of an SSH agent.
+    agent: Option<PathBuf>,
 }
 
 impl Keys {
@@ -62,19 +103,14 @@ impl Keys {
         let private = folder.join(PRIVATE);
         fs_err::create_dir_all(&private).map_err(fail)?;
         fs_err::write(folder.join(".gitignore"), format!("/{PRIVATE}/\n")).map_err(fail)?;
-        let key = NewKey::make()?;
         let path = private.join("update.key");
-        let mut options = fs_err::OpenOptions::new();
-        options.create_new(true).write(true).mode(0o600);
-        let mut file = options.open(&path).map_err(fail)?;
-        file.write_all(key.reveal()).map_err(fail)?;
-        file.sync_all().map_err(fail)?;
+        write_key(&path).map_err(fail)??;
         let signer: Arc<dyn Signer> = Arc::new(FileSigner { path });
         let public = [signer.public()?];
         let (root, version) =
             update_trust::root(&[signer], &public, 1, None, (now, Validity::default()))?;
         // The root last: what is half made is no set of keys.
-        fs_err::write(folder.join(format!("{version}.root.json")), root).map_err(fail)?;
+        put(&folder.join(format!("{version}.root.json")), &root).map_err(fail)?;
         Self::read(folder)
     }
 
@@ -100,7 +136,17 @@ impl Keys {
         Ok(Self {
             folder: folder.to_owned(),
             roots,
+            agent: None,
         })
+    }
+
+    /// The same, with the keys that an SSH agent holds.
+    #[must_use]
+    pub fn with_agent(self, socket: Option<PathBuf>) -> Self {
+        Self {
+            agent: socket,
+            ..self
+        }
     }
 
     /// Returns all roots with their versions, the oldest first.
@@ -113,32 +159,60 @@ impl Keys {
         self.roots.last().map_or("", |(_, text)| text)
     }
 
-    /// Returns the signers whose private keys are here.
+    /// Returns all who can sign on this machine.
     pub fn signers(&self) -> Result<Vec<Arc<dyn Signer>>, KeysError> {
-        let fail = |source| KeysError::Io {
-            folder: self.folder.clone(),
-            source,
-        };
+        let mut all: Vec<Arc<dyn Signer>> = Vec::new();
+        for file in self.files()? {
+            all.push(Arc::new(file));
+        }
+        for signer in signers::read(&self.folder, self.agent.as_deref())
+            .map_err(|error| self.failed(error))?
+        {
+            if signer.is_here() {
+                all.push(Arc::new(signer));
+            }
+        }
+        if all.is_empty() {
+            return Err(KeysError::NoSigner {
+                folder: self.folder.clone(),
+            });
+        }
+        Ok(all)
+    }
+
+    /// Returns the private keys that are files here.
+    pub(crate) fn files(&self) -> Result<Vec<FileSigner>, KeysError> {
         let mut paths = Vec::new();
-        for entry in fs_err::read_dir(self.folder.join(PRIVATE)).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            if path.extension().is_some_and(|extension| extension == "key") {
-                paths.push(path);
+        match fs_err::read_dir(self.folder.join(PRIVATE)) {
+            // Somebody's copy, who signs with an agent or a token.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries.map_err(|error| self.failed(error))? {
+                    let path = entry.map_err(|error| self.failed(error))?.path();
+                    if path.extension().is_some_and(|extension| extension == "key") {
+                        paths.push(path);
+                    }
+                }
             }
         }
         paths.sort();
-        Ok(paths
-            .into_iter()
-            .map(|path| Arc::new(FileSigner { path }) as Arc<dyn Signer>)
-            .collect())
+        Ok(paths.into_iter().map(|path| FileSigner { path }).collect())
     }
 
-    /// Returns the public halves of the private keys that are here.
-    pub fn public(&self) -> Result<Vec<Key>, KeysError> {
-        let signers = self.signers()?;
-        signers
-            .iter()
-            .map(|signer| signer.public().map_err(KeysError::from))
-            .collect()
+    /// Returns the ids of the keys that can sign on this machine.
+    pub fn here(&self) -> Result<Vec<String>, KeysError> {
+        let signers = match self.signers() {
+            Err(KeysError::NoSigner { .. }) => Vec::new(),
+            signers => signers?,
+        };
+        let id = |signer: &Arc<dyn Signer>| Ok(signer.public()?.id());
+        signers.iter().map(id).collect()
+    }
+
+    pub(crate) fn failed(&self, source: io::Error) -> KeysError {
+        KeysError::Io {
+            folder: self.folder.clone(),
+            source,
+        }
     }
 }

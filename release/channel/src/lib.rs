@@ -12,11 +12,15 @@ mod channel;
 mod deltas;
 mod keys;
 mod publish;
+mod roots;
+mod signers;
+mod ssh_agent;
 
 pub use change::Change;
 pub use channel::{Channel, ChannelError, Contents};
 pub use keys::{Keys, KeysError};
 pub use publish::Published;
+pub use roots::Next;
 
 #[cfg(test)]
 mod tests;

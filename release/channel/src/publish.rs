@@ -24,8 +24,9 @@ pub struct Published {
 }
 
 impl Channel {
-    /// Signs a bundle and adds it, with what makes it out of the newest `deltas` releases before it; devices take it by themselves by and by if there are `steps`, and else at once. Published again,
-    /// it only renews the signatures. `now` is in seconds since 1970.
+    /// Signs a bundle and adds it, with what makes it out of the newest `deltas` releases before it; devices take it by themselves
+    /// by and by if there are `steps`, and else at once. Published again, its wave begins anew if there are steps, and else only
+    /// the signatures do. `now` is in seconds since 1970.
     pub fn publish(
         &self,
         keys: &Keys,
@@ -39,7 +40,7 @@ impl Channel {
         let mut releases = before
             .as_ref()
             .map_or_else(Vec::new, |before| before.releases.clone());
-        let there = releases.iter().find(|(_, said)| {
+        let there = releases.iter_mut().find(|(_, said)| {
             (&said.product, &said.version) == (&manifest.product, &manifest.version)
         });
         match there {
@@ -48,6 +49,7 @@ impl Channel {
                     version: manifest.version,
                 });
             }
+            Some((_, said)) if !steps.is_empty() => said.wave = wave(steps, id, now),
             Some(_) => {}
             None => {
                 let mut said = said_of(&manifest, (bundle, length), steps, id, now)?;
@@ -100,18 +102,23 @@ fn said_of(
             .iter()
             .find_map(|image| Some(image.verity.as_ref()?.root)),
         notes: manifest.notes.clone(),
-        wave: (!steps.is_empty()).then(|| Wave {
-            // Nobody knows it before the release is built, and it is the same wherever that is published.
-            salt: id.to_string(),
-            start: published,
-            steps: steps.to_vec(),
-            paused: None,
-        }),
+        wave: wave(steps, id, now),
         deltas: Vec::new(),
         held: Held::No,
     };
     said.bundle = format!("bundles/{}.upd", name_of(&said));
     Ok(said)
+}
+
+/// Returns the wave that begins now, if there are steps.
+fn wave(steps: &[Step], id: Sha256Digest, now: i64) -> Option<Wave> {
+    (!steps.is_empty()).then(|| Wave {
+        // Nobody knows it before the release is built, and it is the same wherever that is published.
+        salt: id.to_string(),
+        start: u64::try_from(now).unwrap_or(0),
+        steps: steps.to_vec(),
+        paused: None,
+    })
 }
 
 /// Opens a bundle, and reads what lies before its segments.

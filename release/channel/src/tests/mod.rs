@@ -6,6 +6,8 @@ use update_trust::{Held, Metadata, Seen, Step, verify};
 
 use super::*;
 
+mod keys;
+
 const NOW: i64 = 1_767_225_600;
 
 fn bundle(path: &Path, version: &str, contents: u8) {

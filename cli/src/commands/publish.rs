@@ -1,58 +1,19 @@
-//! `bakelite keys` and `bakelite publish`
+//! `bakelite publish`
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use artifact_manifest::{ArtifactManifest, Role};
 use jiff::Timestamp;
-use release_channel::{Channel, Keys};
+use release_channel::Channel;
 
 use super::Outcome;
-use crate::arguments::update::{KeysArguments, KeysCommand, PublishArguments};
+use crate::arguments::update::PublishArguments;
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 
-pub(super) fn keys(command: &KeysCommand, ui: &mut Ui) -> Outcome {
-    match command {
-        KeysCommand::Init(arguments) => init(arguments, ui),
-        KeysCommand::Show(arguments) => show(arguments, ui),
-    }
-}
-
-fn init(arguments: &KeysArguments, ui: &mut Ui) -> Outcome {
-    let folder = &arguments.keys;
-    let keys = Keys::init(folder, Timestamp::now().as_second()).map_err(CommandError::Keys)?;
-    let id = id_of(&keys)?;
-    let text = format!(
-        "{0}/1.root.json is what devices are made with: commit it\n\
-         {0}/private/update.key signs updates: keep a copy where nothing burns, and show it to nobody\n  key {id}",
-        folder.display()
-    );
-    ui.answer(&text, &serde_json::json!({ "keys": folder, "id": id }));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn show(arguments: &KeysArguments, ui: &mut Ui) -> Outcome {
-    let keys = Keys::read(&arguments.keys).map_err(CommandError::Keys)?;
-    let id = id_of(&keys)?;
-    let version = keys.roots().last().map_or(0, |(version, _)| *version);
-    let text = format!(
-        "root {version}, of {}\n  key {id} is here",
-        keys.roots().len()
-    );
-    ui.answer(&text, &serde_json::json!({ "root": version, "keys": [id] }));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn id_of(keys: &Keys) -> Result<String, CommandError> {
-    let public = keys.public().map_err(CommandError::Keys)?;
-    Ok(public
-        .first()
-        .map_or_else(String::new, update_trust::Key::id))
-}
-
 pub(super) fn publish(command: &PublishArguments, ui: &mut Ui) -> Outcome {
-    let keys = Keys::read(&command.keys.keys).map_err(CommandError::Keys)?;
+    let keys = command.keys.read()?;
     let bundle = bundle_of(&command.build)?;
     let channel = Channel::new(&command.to);
     let steps = command.wave.as_ref().map_or(&[][..], |wave| &wave.0);
