@@ -101,6 +101,11 @@ pub(crate) fn secret(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
+/// Returns the socket of the person's SSH agent, if one runs.
+pub(crate) fn ssh_agent() -> Option<PathBuf> {
+    std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from)
+}
+
 /// Returns this program.
 pub(crate) fn program() -> Result<PathBuf, CommandError> {
     std::env::current_exe().map_err(CommandError::io("find this program"))

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::Path as Name;
-use axum::routing::get;
 use bakelite_tests::bakelite::{build_probe, run, text};
 use bakelite_tests::browser::{Browser, Look};
 use bakelite_tests::device::Device;
-use bakelite_tests::serve::{HOST, Static, folder_over_tls, on_loopback};
+use bakelite_tests::serve::{HOST, Static, folder_over_tls};
+use bakelite_tests::slots::bundle_that_says;
+use ota_bundle::Draft;
+use serde_json::{Value, json};
 
 use super::device_page::keep;
 
-const STATUS: &str = "bakelite-agent update status 2>&1";
+/// Rollback index of both versions.
+const INDEX: u32 = 2;
+pub(super) const STATUS: &str = "bakelite-agent update status 2>&1";
 
 /// Builds a version of the probe image that trusts the keys of this test, and looks at its channel.
 fn build(version: &str, keys: &Path, server: &Static) -> PathBuf {
@@ -24,7 +26,7 @@ fn build(version: &str, keys: &Path, server: &Static) -> PathBuf {
     fs_err::write(&authority, &server.certificate).unwrap();
     build_probe(version, |recipe| {
         format!(
-            "{recipe}\n[update]\nkeys = \"{}\"\nauthority = \"{}\"\nsource = \"https://{HOST}:{}/channel\"\n",
+            "{recipe}\n[update]\nrollback-index = {INDEX}\nkeys = \"{}\"\nauthority = \"{}\"\nsource = \"https://{HOST}:{}/channel\"\n",
             keys.display(),
             authority.display(),
             server.port
@@ -37,23 +39,84 @@ fn bakelite(arguments: &[&str]) {
     assert!(output.status.success(), "{}", text(&output));
 }
 
+/// Signs a version and adds it to a channel.
+fn publish(version: &Path, to: &Path, keys: &Path) {
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let (version, to, keys) = (path(version), path(to), path(keys));
+    bakelite(&["publish", &version, "--to", &to, "--keys", &keys]);
+}
+
+/// Builds and publishes two versions, and lays out what must be refused. Returns who serves it, and the first version.
+pub(super) fn publish_all(folder: &Path) -> (Static, PathBuf) {
+    let (keys, others) = (folder.join("keys"), folder.join("others"));
+    for keys in [&keys, &others] {
+        bakelite(&["keys", "init", "--keys", keys.to_str().unwrap()]);
+    }
+    let server = folder_over_tls(folder.to_owned());
+    let (first, second) = (
+        build("1.0.0", &keys, &server),
+        build("2.0.0", &keys, &server),
+    );
+    for version in [&first, &second] {
+        publish(version, &folder.join("channel"), &keys);
+    }
+    publish(&second, &folder.join("forged"), &others);
+    let made = |name: &str, board: &str, rollback_index| {
+        let draft = Draft {
+            product: "kvm-probe".into(),
+            version: "3.0.0".into(),
+            created: 1,
+            rollback_index,
+            boards: vec![board.into()],
+            disk: 1,
+            notes: None,
+        };
+        let file = folder.join(format!("{name}.upd"));
+        fs_err::write(&file, bundle_that_says(draft)).unwrap();
+        publish(&file, &folder.join(name), &keys);
+        folder.join(name).join("bundles/kvm-probe-3.0.0.upd")
+    };
+    fs_err::create_dir(folder.join("refused")).unwrap();
+    for (name, file) in [
+        ("board", made("board", "raspberrypi,5-model-b", INDEX)),
+        ("older", made("older", "linux,dummy-virt", INDEX - 1)),
+        ("forged", folder.join("forged/bundles/kvm-probe-2.0.0.upd")),
+        ("unsigned", second.join("kvm-probe-2.0.0.upd")),
+    ] {
+        // What is refused is refused by its beginning.
+        let mut bytes = fs_err::read(file).unwrap();
+        bytes.truncate(1 << 20);
+        fs_err::write(folder.join("refused").join(name), bytes).unwrap();
+    }
+    (server, first)
+}
+
 /// A device with its first version, and where it finds the second.
-struct World {
-    device: Device,
-    address: String,
+pub(super) struct World {
+    pub(super) device: Device,
+    /// Port of the host that has the channel, and what must be refused.
+    port: u16,
     installs: Cell<u32>,
 }
 
 impl World {
+    pub(super) fn new(device: Device, server: &Static) -> Self {
+        Self {
+            device,
+            port: server.port,
+            installs: Cell::new(1),
+        }
+    }
+
     /// Fetches a bundle and installs it. Returns what was said.
     fn install(&self, name: &str) -> String {
         let unit = format!("install-{}", self.installs.replace(self.installs.get() + 1));
         // A unit of its own: a shell waits less long. The network comes a moment after the shell.
         let script = format!(
             "systemd-run --quiet --collect --unit={unit} sh -c 'until [ -s /data/{name} ]; do \
-             curl -s --fail -o /data/part {}/{name} && mv /data/part /data/{name}; sleep 1; done; \
+             curl -s -k --fail -o /data/part https://{HOST}:{}/refused/{name} && mv /data/part /data/{name}; sleep 1; done; \
              exec bakelite-agent update install /data/{name}'",
-            self.address
+            self.port
         );
         let said = self.device.shell(&script);
         assert!(said.trim().is_empty(), "{said}");
@@ -62,21 +125,23 @@ impl World {
         self.device.await_over_restarts(&script, is_over)
     }
 
-    /// Has the device look at its channel, install what is there and restart. The network may fail on the way.
-    fn update_itself(&self, server: &Static, fails: bool) {
+    /// Has the device look at its channel, install what is there and restart. The network of a server may fail on the way.
+    pub(super) fn update_itself(&self, fails: Option<&Static>) {
         let unit = format!("online-{}", self.installs.replace(self.installs.get() + 1));
-        if fails {
+        if let Some(server) = fails {
             // In the midst of what a bundle says of itself.
             server.fails_after.store(15_000, Ordering::Relaxed);
         }
-        // The network comes a moment after the shell.
+        // The network comes a moment after the shell. What the installer needs at most is written down meanwhile.
         let script = format!(
             "systemd-run --quiet --collect --unit={unit} sh -c 'until bakelite-agent update look; do sleep 1; done; \
-             exec bakelite-agent update install'"
+             exec bakelite-agent update install'; \
+             systemd-run --quiet --collect --unit=peak-{unit} sh -c 'while sleep 1; do \
+             grep VmHWM /proc/$(systemctl show --property MainPID --value bakelite-update)/status >>/data/peak; done'"
         );
         let said = self.device.shell(&script);
         assert!(said.trim().is_empty(), "{said}");
-        if fails {
+        if let Some(server) = fails {
             let until = Instant::now() + Duration::from_mins(5);
             while server.fails_after.load(Ordering::Relaxed) > 0 {
                 assert!(
@@ -89,63 +154,96 @@ impl World {
         }
     }
 
-    fn restart(&self) {
-        self.device.shell("sync; systemctl --no-block reboot");
-    }
-
-    fn await_status(&self, is_it: impl Fn(&str) -> bool) -> String {
+    pub(super) fn await_status(&self, is_it: impl Fn(&str) -> bool) -> String {
         self.device.await_over_restarts(STATUS, is_it)
     }
 }
 
-fn is_resting(said: &str) -> bool {
+pub(super) fn is_resting(said: &str) -> bool {
     said.contains("\"phase\": \"idle\"")
 }
 
 /// Versions that must not stay: the device is back in the first slot, and says why.
 fn break_in_every_way(world: &World, server: &Static) {
-    for (fault, reason) in [
+    for (trials, (fault, reason)) in (1..).zip([
         ("agent", "bakelite-agent.service: it is"),
         ("network", "the network: there is no way out"),
         ("kernel", "it crashed or hung while it was on trial"),
-    ] {
+        ("root", "it crashed or hung while it was on trial"),
+    ]) {
         world.device.shell(&format!("echo {fault} >/data/fault"));
-        world.update_itself(server, fault == "agent");
-        let said = world.await_status(|said| is_resting(said) && said.contains(reason));
+        world.update_itself((fault == "agent").then_some(server));
+        // A reason may be the same as the one before: another trial must have begun since.
+        let began = |said: &str| said.matches("starts on trial").count() >= trials;
+        let said =
+            world.await_status(|said| began(said) && is_resting(said) && said.contains(reason));
         assert!(
             said.contains("slot A runs, slot A is kept") && said.contains(reason),
             "{fault}: {said}"
         );
         world.device.shell("rm /data/fault");
     }
-
-    // A root slot that is damaged after it was checked, where every start reads.
-    let said = world.install("good");
-    assert!(said.contains("It is tried at the next start"), "{said}");
-    let damage = "for d in /dev/vd?6; do dd if=/dev/urandom of=$d bs=4096 count=1000 conv=notrunc 2>&1; done; sync";
-    world.device.shell(damage);
-    world.restart();
-    let said = world.await_status(|said| {
-        is_resting(said)
-            && said.matches("goes into slot B").count() >= 4
-            && said.contains("slot A runs")
-    });
-    assert!(
-        said.contains("it crashed or hung while it was on trial"),
-        "{said}"
-    );
 }
 
-/// Bundles of nobody whom the device trusts.
+/// Bundles of nobody whom the device trusts, for another board, and from before a fault was mended.
 fn refuse(world: &World) {
-    let said = world.install("unsigned");
-    assert!(said.contains("nobody signed this bundle"), "{said}");
-    let said = world.install("forged");
-    assert!(said.contains("nobody whom this device trusts"), "{said}");
-    assert!(
-        world.device.shell(STATUS).contains("slot A runs"),
-        "nothing was begun"
-    );
+    for (name, why) in [
+        ("unsigned", "nobody signed this bundle"),
+        ("forged", "nobody whom this device trusts"),
+        ("board", "raspberrypi,5-model-b"),
+        (
+            "older",
+            "has rollback index 1, and this device takes none below 2",
+        ),
+    ] {
+        let said = world.install(name);
+        assert!(said.contains(why), "{name}: {said}");
+        let said = world.device.shell(STATUS);
+        assert!(
+            said.contains("slot A runs") && !said.contains("goes into slot"),
+            "something was begun: {said}"
+        );
+    }
+}
+
+/// What its owner stops does not go on by itself.
+fn stop(world: &World) {
+    let choose = |limit: Value| {
+        let (status, view) = world.device.get("/api/v1/update");
+        assert_eq!(status, 200, "{view}");
+        let mut choices = view["choices"].clone();
+        choices["limit-kib"] = limit;
+        let (status, said) = world.device.ask("PUT", "/api/v1/update/choices", &choices);
+        assert!(status < 300, "{status} {said}");
+    };
+    choose(json!(1));
+    let said = world.device.shell("systemd-run --quiet --collect --unit=slow sh -c 'until bakelite-agent update look; do sleep 1; done; bakelite-agent update install'");
+    assert!(said.trim().is_empty(), "{said}");
+    let until = Instant::now() + Duration::from_mins(3);
+    let await_view = |is_it: &dyn Fn(&Value) -> bool| {
+        loop {
+            let (_, view) = world.device.get("/api/v1/update");
+            if is_it(&view) {
+                return;
+            }
+            assert!(Instant::now() < until, "{view}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    await_view(&|view| {
+        view["doing"]["total"]
+            .as_u64()
+            .is_some_and(|total| total > 0)
+    });
+    let (status, said) = world.device.ask("DELETE", "/api/v1/update", &Value::Null);
+    assert!(status < 300, "{status} {said}");
+    await_view(&|view| {
+        let reason = view["outcome"]["reason"].as_str().unwrap_or_default();
+        view["doing"]["what"] == "rest" && reason.starts_with("its owner stopped it")
+    });
+    let said = world.device.shell(STATUS);
+    assert!(is_resting(&said), "it would go on by itself: {said}");
+    choose(Value::Null);
 }
 
 /// The owner signs in, looks what is new and counts what it costs.
@@ -168,66 +266,16 @@ fn look_at_page(world: &World, browser: &Browser) {
 #[test]
 fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = folder.path().join("keys");
-    let others = folder.path().join("others");
-    let path = |path: &Path| path.to_str().unwrap().to_owned();
-    for folder in [&keys, &others] {
-        bakelite(&["keys", "init", "--keys", &path(folder)]);
-    }
-    let server = folder_over_tls(folder.path().to_owned());
-    let (first, second) = (
-        build("1.0.0", &keys, &server),
-        build("2.0.0", &keys, &server),
-    );
-    let (channel, forged) = (folder.path().join("channel"), folder.path().join("forged"));
-    for version in [&first, &second] {
-        bakelite(&[
-            "publish",
-            &path(version),
-            "--to",
-            &path(&channel),
-            "--keys",
-            &path(&keys),
-        ]);
-    }
-    bakelite(&[
-        "publish",
-        &path(&second),
-        "--to",
-        &path(&forged),
-        "--keys",
-        &path(&others),
-    ]);
-    let bundles = [
-        ("good", channel.join("bundles/kvm-probe-2.0.0.upd")),
-        ("forged", forged.join("bundles/kvm-probe-2.0.0.upd")),
-        ("unsigned", second.join("kvm-probe-2.0.0.upd")),
-    ];
-    let serve = move |Name(name): Name<String>| {
-        let file = bundles
-            .iter()
-            .find(|(other, _)| *other == name)
-            .map(|(_, path)| path.clone());
-        async move {
-            let mut bytes = fs_err::read(file.expect("a bundle")).expect("it is there");
-            // What is refused is refused by its beginning.
-            bytes.truncate(if name == "good" { usize::MAX } else { 1 << 20 });
-            bytes
-        }
-    };
-    let port = on_loopback(Router::new().route("/{name}", get(serve)));
-    let address = format!("http://10.0.2.2:{}", port.rsplit(':').next().unwrap());
+    let (server, first) = publish_all(folder.path());
     let image = first.join("kvm-probe-1.0.0.img.zst");
-    let mut world = World {
-        device: Device::boot_image(folder.path(), &image, true),
-        address,
-        installs: Cell::new(1),
-    };
+    let device = Device::boot_image(folder.path(), &image, true);
+    let mut world = World::new(device, &server);
     let device = &world.device;
     device.claim();
     device.shell("echo workshop >/etc/hostname; echo media >/var/lib/bakelite-agent/media/image; echo gone >/etc/not-declared");
 
     refuse(&world);
+    stop(&world);
 
     break_in_every_way(&world, &server);
 
@@ -266,6 +314,11 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     let said =
         world.await_status(|said| is_resting(said) && said.contains("slot A runs, slot A is kept"));
     assert!(said.contains("version 1.0.0 is kept"), "{said}");
+    // 32 MiB, on a device of 512: of the installer with all that it does.
+    let peak = world.device.shell("sort -k 2 -n /data/peak | tail -n 1");
+    let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+    println!("the installer needed {kib} KiB at most");
+    assert!(kib < 32 << 10, "{peak}");
     // It is still claimed by its owner.
     let (status, _) = world.device.get("/api/v1/status");
     assert_eq!(status, 200);

@@ -1,4 +1,5 @@
-//! The image as other people's tools see it. `scripts/test` built `recipes/kvm.toml` before.
+//! The image as other people's tools see it. `scripts/test` built `recipes/kvm.toml` before; how its slots are laid out is in
+//! `slots.rs`.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,11 @@ fn name(extension: &str) -> PathBuf {
     outputs("kvm").join(format!("kvm-0.1.0.{extension}"))
 }
 
-/// The image, decompressed once, and its two partitions as files of their own.
+fn single(extension: &str) -> PathBuf {
+    outputs("kvm-test").join(format!("kvm-test-0.1.0.{extension}"))
+}
+
+/// An image with one slot, decompressed once, and its two partitions as files of their own.
 fn disk() -> &'static Path {
     static DISK: OnceLock<PathBuf> = OnceLock::new();
     DISK.get_or_init(|| {
@@ -18,7 +23,9 @@ fn disk() -> &'static Path {
             .join("target/tests")
             .join(format!("image-{}", std::process::id()));
         fs_err::create_dir_all(&folder).unwrap();
-        image_builder::disk::decompress(&name("img.zst"), &folder.join("disk.img"), 0).unwrap();
+        let output = run(&["build", "recipes/kvm-test.toml"]);
+        assert!(output.status.success(), "{}", text(&output));
+        image_builder::disk::decompress(&single("img.zst"), &folder.join("disk.img"), 0).unwrap();
         let mut disk = fs_err::File::open(folder.join("disk.img")).unwrap();
         let mut sector = [0; 512];
         disk.read_exact(&mut sector).unwrap();
@@ -74,7 +81,7 @@ fn partition_and_file_system_tools_find_no_fault() {
         &[
             "copy",
             "--bmap",
-            name("bmap").to_str().unwrap(),
+            single("bmap").to_str().unwrap(),
             &path("disk.img"),
             copy.to_str().unwrap(),
         ],

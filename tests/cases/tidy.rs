@@ -173,12 +173,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("release", &["artifact-manifest", "content-digest"]),
     (
         "release/automation",
-        &["artifact-manifest", "content-digest", "release"],
+        &[
+            "artifact-manifest",
+            "content-digest",
+            "release",
+            "release-stores",
+        ],
     ),
+    ("release/stores", &["content-digest"]),
     ("release/dashboard", &["content-digest", "release"]),
     (
         "release/channel",
-        &["content-digest", "ota-bundle", "update-trust"],
+        &[
+            "content-digest",
+            "ota-bundle",
+            "release-stores",
+            "update-trust",
+        ],
     ),
     (
         "cli",
@@ -193,6 +204,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "release-automation",
             "release-channel",
             "release-dashboard",
+            "release-stores",
             "update-trust",
         ],
     ),
@@ -218,6 +230,7 @@ fn rooms_use_only_the_rooms_they_may() {
         "release-automation",
         "release-dashboard",
         "release-channel",
+        "release-stores",
         "agent-boot-settings",
         "agent-device",
         "agent-fetch",

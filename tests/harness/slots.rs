@@ -200,6 +200,31 @@ fn bundle(
     (bytes, verified)
 }
 
+/// Makes a bundle that says this of itself. What is in it starts nowhere.
+pub fn bundle_that_says(draft: Draft) -> Vec<u8> {
+    let pack = |bytes: &[u8]| zstd::bulk::compress(bytes, 1);
+    let mut writer = Writer::new(Cursor::new(Vec::new()));
+    let (root, boot) = (vec![1; 10 * BLOCK], vec![2; BLOCK]);
+    let verity = Verity {
+        data_blocks: 4,
+        salt: "09".repeat(SALT),
+        root: Sha256Digest::of("root"),
+    };
+    let lengths = (root.len() as u64, root.len() as u64);
+    writer
+        .image(Kind::Root, lengths, Some(verity), &mut &root[..], pack)
+        .expect("made for tests");
+    let lengths = (boot.len() as u64, boot.len() as u64);
+    writer
+        .image(Kind::Boot, lengths, None, &mut &boot[..], pack)
+        .expect("made for tests");
+    let mut bytes = Vec::new();
+    writer
+        .finish(draft, &mut bytes, |_| Ok(Vec::new()))
+        .expect("made for tests");
+    bytes
+}
+
 /// A bundle in memory, as a source of its bytes.
 #[derive(Debug)]
 pub struct Bytes<'b>(pub &'b [u8]);

@@ -162,6 +162,12 @@ impl Identity {
     }
 }
 
+/// Reads the certificate that the device of a folder shows.
+pub fn certificate(folder: &Path) -> Result<CertificateDer<'static>, IdentityError> {
+    let text = fs_err::read(folder.join(CERTIFICATE)).map_err(IdentityError::Io)?;
+    CertificateDer::from_pem_slice(&text).map_err(IdentityError::Pem)
+}
+
 fn lines(entries: &[impl ToString]) -> String {
     let lines = entries.iter().map(|entry| entry.to_string() + "\n");
     lines.collect()

@@ -17,7 +17,7 @@ export async function updatesPanel({ live }) {
   const rest = h("div", {});
   let shown = "";
   const draw = (view) => {
-    place.replaceChildren(...now(view), ...(isAdmin ? offer(view, look) : []), ...(isAdmin ? before(view, look) : []));
+    place.replaceChildren(...now(view, isAdmin ? stop : () => false), ...(isAdmin ? offer(view, look) : []), ...(isAdmin ? before(view, look) : []));
     // What somebody is typing must not be drawn over: only what changed is.
     const key = JSON.stringify([view.choices, view.events]);
     if (key !== shown && !rest.contains(document.activeElement)) {
@@ -44,7 +44,7 @@ export async function updatesPanel({ live }) {
   return [place, rest];
 }
 
-function now(view) {
+function now(view, stop) {
   const parts = [h("p", {}, "Version ", h("strong", {}, view.version), ` runs, in slot ${view.slot}.`)];
   if (view.problem) parts.push(h("p", { class: "bad", role: "alert" }, `${capital(view.problem)}.`));
   const { doing } = view;
@@ -54,12 +54,12 @@ function now(view) {
     parts.push(h("div", { class: "box" }, h("p", { role: "status" }, `Version ${doing.version} is being written into the other slot. The device works on meanwhile.`),
       h("progress", { max: String(Math.max(doing.total, 1)), value: String(doing.done), "aria-label": "Update" }),
       h("p", { class: "hint" }, `${bytes(doing.done)} of ${bytes(doing.total)} are right; ${bytes(doing.fetched)} fetched, ${bytes(doing.written)} written.`),
-      action("Stop", () => ask("DELETE", "update").then(() => "It stops; going on later costs little."))));
+      stop("Stop")));
   }
-  if (doing.what === "wait") parts.push(h("p", { role: "status" }, `Version ${doing.version} is written, and is tried when the device restarts.`));
+  if (doing.what === "wait") parts.push(h("p", { role: "status" }, `Version ${doing.version} is written, and is tried when the device restarts. `, stop("Do not try it")));
   if (doing.what === "trial") {
     const held = h("ul", { class: "checks" }, doing.checks.map((check) => h("li", { class: check.problem && check.counts ? "bad" : "" }, check.problem ? `✗ ${check.name}: ${check.problem}${check.counts ? "" : " (as before the update: it does not count)"}` : `✓ ${check.name}`)));
-    parts.push(h("div", { class: "box" }, h("p", { role: "status" }, `Version ${doing.version} is on trial: all has been well for ${doing.healthy} of ${doing.needed} seconds. If it does not stay so, the device goes back by itself in ${doing.left} seconds.`), held));
+    parts.push(h("div", { class: "box" }, h("p", { role: "status" }, `Version ${doing.version} is on trial: all has been well for ${doing.healthy} of ${doing.needed} seconds. If it does not stay so, the device goes back by itself in ${doing.left} seconds.`), held, stop("Go back now")));
   }
   const { outcome } = view;
   if (outcome && doing.what === "rest") {
@@ -67,6 +67,8 @@ function now(view) {
   }
   return parts;
 }
+
+const stop = (label) => action(label, () => ask("DELETE", "update").then(() => ""));
 
 function offer(view, changed) {
   if (!["rest", "wait"].includes(view.doing.what)) return [];
@@ -81,7 +83,7 @@ function offer(view, changed) {
   return [h("div", { class: "box" }, h("strong", {}, one["is-retreat"] ? `Go to version ${one.version}` : `Version ${one.version} is new`),
     one["is-retreat"] && h("p", { class: "bad" }, "The version that runs was taken back by its makers."),
     one.notes && h("p", {}, one.notes), h("p", { class: "hint" }, `Published ${moment(one.published)}. ${cost}${one["is-due"] ? "" : " Its makers hand it out little by little, and this device's turn is later."}`),
-    view["at-night"] === one.version && h("p", { role: "status" }, "It is installed the next night."),
+    view["at-night"] === one.version && h("p", { role: "status" }, "It is installed the next night. ", stop("Do not")),
     h("div", { class: "actions" },
       action("Install now", () => sure(`Install version ${one.version}? The device works on while it is written, then restarts once: about a minute without picture and keys.`) && install("now"), { class: "primary" }),
       view["at-night"] !== one.version && action("Install at night", () => install("night")),
@@ -89,7 +91,11 @@ function offer(view, changed) {
 }
 
 function before(view, changed) {
-  if (!view.before || view.doing.what !== "rest") return [];
+  if (view.doing.what !== "rest") return [];
+  if (!view.before) {
+    const wrote = view.outcome && !view.outcome["is-kept"];
+    return wrote ? [h("p", { class: "hint" }, "There is no version to go back to: the last update was written over it.")] : [];
+  }
   const back = () => sure(`Go back to version ${view.before}? The device restarts; settings that were changed since are kept.`) && ask("POST", "update/back").then(changed);
   return [h("p", {}, `Version ${view.before} is still in the other slot. `, action("Go back to it", back))];
 }

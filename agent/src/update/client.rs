@@ -40,7 +40,11 @@ pub(super) fn run(words: &[&str]) -> Result<(), Failure> {
             let restarts = false;
             waits(&follow(&Request::InstallFile { path, restarts })?, restarts)
         }
-        ["stop"] => send(&Request::Stop {}).map(drop),
+        ["stop"] => {
+            send(&Request::Stop {})?;
+            say("It stops: nothing goes on by itself, and a version on trial goes back.");
+            Ok(())
+        }
         ["back"] => waits(&follow(&Request::Back {})?, true),
         _ => Err(WORDS.into()),
     }
@@ -77,7 +81,12 @@ fn waits(view: &View, restarts: bool) -> Result<(), Failure> {
             ));
             Ok(())
         }
-        _ => Err("it was not installed".into()),
+        _ => match &view.outcome {
+            Some(ended) if !ended.is_kept => {
+                Err(format!("it was not installed: {}", ended.reason).into())
+            }
+            _ => Err("it was not installed".into()),
+        },
     }
 }
 

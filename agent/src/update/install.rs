@@ -2,7 +2,7 @@
 
 use agent_region::{Kind, Phase, Update};
 use agent_update::install::{Flow, InstallError, Progress, Source, install};
-use agent_update::machine::Event;
+use agent_update::machine::{Event, Refused};
 use ota_bundle::{Bundle, Verified};
 
 use super::own::Own;
@@ -28,6 +28,10 @@ pub(super) fn run(
         arms: 0,
         steps: 0,
     };
+    if update.rollback_index < own.floor() {
+        let (found, floor) = (update.rollback_index, own.floor());
+        return Err(Refused::Rollback { found, floor }.into());
+    }
     let is_same = |other: &Update| other.manifest == update.manifest;
     match &own.state().phase {
         // It was interrupted: what is written already is found there.

@@ -1,6 +1,7 @@
 //! The device with its state: the disk of both slots, and who speaks for the firmware.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use agent_device::facts;
@@ -25,6 +26,10 @@ pub(super) struct Own {
     root: Sha256Digest,
     product: String,
     version: String,
+    /// Rollback index of what runs.
+    index: u32,
+    /// When it was made, in seconds since 1970: it is not earlier.
+    made: u64,
 }
 
 impl Own {
@@ -50,6 +55,12 @@ impl Own {
             root: line.root.into(),
             product: word("name"),
             version: word("version"),
+            index: image["rollback-index"]
+                .as_u64()
+                .and_then(|index| index.try_into().ok())
+                .unwrap_or(0),
+            // All files of an image have the time of its lock.
+            made: fs_err::metadata(IMAGE)?.mtime().try_into().unwrap_or(0),
         })
     }
 
@@ -85,8 +96,13 @@ impl Own {
         Other {
             root: self.root,
             version: self.version.clone(),
-            rollback_index: self.state().rollback_index,
+            rollback_index: self.index,
         }
+    }
+
+    /// Returns the lowest rollback index that is taken: a device that was just written has kept no update, and has an image.
+    pub(super) fn floor(&self) -> u32 {
+        self.state().rollback_index.max(self.index)
     }
 
     /// Returns what this device is, for a bundle.
@@ -108,7 +124,7 @@ impl Own {
             product: self.product.clone(),
             version: self.version.clone(),
             root: Some(self.root),
-            rollback_index: self.state().rollback_index,
+            rollback_index: self.floor(),
             id: fs_err::read_to_string("/etc/machine-id")?.trim().to_owned(),
         })
     }
@@ -146,7 +162,7 @@ impl Own {
 
     /// Seconds since 1970: not before what this device knows to be past.
     pub(super) fn now(&self) -> u64 {
-        now().max(self.state().clock_floor)
+        now().max(self.state().clock_floor).max(self.made)
     }
 }
 

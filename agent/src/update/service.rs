@@ -138,8 +138,9 @@ fn obey(
     let (command, doing) = match request {
         Request::Status {} => return Ok(()),
         Request::Stop {} => {
+            // What is going on sees it between two pieces; what waits is taken back when its turn comes.
             shared.stop.store(true, Ordering::Relaxed);
-            return Ok(());
+            (Command::Stop, None)
         }
         Request::Choose { choices } => {
             choices::save(&choices).map_err(|error| sentence(error.as_ref()))?;
@@ -193,7 +194,6 @@ fn obey(
     if let Some(doing) = doing {
         view.doing = doing;
         view.problem = None;
-        shared.stop.store(false, Ordering::Relaxed);
     }
     sender.send(command).map_err(|error| error.to_string())
 }

@@ -33,6 +33,7 @@ pub(super) enum Command {
     Install,
     InstallFile { path: PathBuf, restarts: bool },
     Back,
+    Stop,
     Chosen,
     Stopping(Sender<()>),
 }
@@ -133,6 +134,10 @@ impl Worker {
                     ends = true;
                     Ok(false)
                 }
+                Ok(Command::Stop) => {
+                    own.tell(Event::Failed("its owner took it back".into()))?;
+                    Ok(false)
+                }
                 // Nothing else is taken on during a trial.
                 Ok(_) | Err(RecvTimeoutError::Timeout) => Ok(true),
                 Err(RecvTimeoutError::Disconnected) => Ok(false),
@@ -152,6 +157,7 @@ impl Worker {
             Command::Install => self.install(true),
             Command::InstallFile { path, restarts } => self.install_file(&path, restarts),
             Command::Back => self.back(),
+            Command::Stop => self.stop(),
             Command::Chosen => {
                 // Another channel says other things.
                 self.network = None;
@@ -173,7 +179,7 @@ impl Worker {
     fn note(&self, result: Result<(), Failure>) {
         if let Err(error) = result {
             let why = if self.shared.stop.load(Ordering::Relaxed) {
-                "it was stopped; going on later costs little".into()
+                "it was stopped".into()
             } else {
                 sentence(error.as_ref())
             };
@@ -185,7 +191,7 @@ impl Worker {
     /// Shows how it stands between two deeds.
     fn show_rest(&mut self) {
         let events = self.own.events();
-        let state = self.own.state();
+        let (state, floor) = (self.own.state(), self.own.floor());
         let mut view = self.shared.view();
         view.doing = match &state.phase {
             Phase::Written { update } | Phase::Armed { update, .. } => Doing::Wait {
@@ -201,7 +207,7 @@ impl Worker {
         view.before = state
             .other
             .as_ref()
-            .filter(|other| other.rollback_index >= state.rollback_index)
+            .filter(|other| other.rollback_index >= floor)
             .map(|other| other.version.clone());
         view.slot = self.own.running().to_string();
         view.events = events;
@@ -209,8 +215,6 @@ impl Worker {
 
     /// Does what the owner chose that the device does by itself.
     fn by_itself(&mut self) {
-        // What somebody stopped before is no reason to stop this.
-        self.shared.stop.store(false, Ordering::Relaxed);
         let chosen = self.shared.view().choices.clone();
         let is_due = Instant::now() >= self.next;
         if is_due
@@ -404,6 +408,21 @@ impl Worker {
         install::run(&mut self.own, bundle, source, &mut progress)?;
         self.resumes = None;
         if restarts { self.own.restart() } else { Ok(()) }
+    }
+
+    /// Takes back what its owner does not want: only what was interrupted goes on by itself.
+    fn stop(&mut self) -> Result<(), Failure> {
+        self.shared.stop.store(false, Ordering::Relaxed);
+        self.resumes = None;
+        self.shared.view().at_night = None;
+        if let Phase::Writing { .. } | Phase::Written { .. } | Phase::Armed { .. } =
+            self.own.state().phase
+        {
+            self.shared.view().problem = None;
+            let why = "its owner stopped it; what is written is found again".into();
+            self.own.tell(Event::Failed(why))?;
+        }
+        Ok(())
     }
 
     /// Goes back to what the other slot still holds.

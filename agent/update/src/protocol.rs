@@ -41,7 +41,8 @@ pub enum Request {
     },
     /// Go back to the version before.
     Back {},
-    /// Stop what is being fetched and written. Going on later costs little.
+    /// Stop what is being fetched and written, or take back what waits for the night, for a restart or for the end of its trial.
+    /// What is written is found again later.
     Stop {},
     /// Set what the owner chose.
     Choose {

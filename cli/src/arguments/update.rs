@@ -1,12 +1,15 @@
 //! Arguments of `bakelite keys`, `bakelite publish` and `bakelite channel`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use release_channel::Keys;
+use release_channel::{Channel, Keys};
+use release_stores::{Credentials, S3, Settings};
 use update_trust::Step;
 
 use crate::command_error::CommandError;
+use crate::environment;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
@@ -35,7 +38,7 @@ impl KeysArguments {
     /// Reads the keys, with those of the person's SSH agent.
     pub(crate) fn read(&self) -> Result<Keys, CommandError> {
         let keys = Keys::read(&self.keys).map_err(CommandError::Keys)?;
-        Ok(keys.with_agent(std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from)))
+        Ok(keys.with_agent(environment::ssh_agent()))
     }
 }
 
@@ -63,9 +66,11 @@ pub(crate) struct RevokeArguments {
 pub(crate) struct PublishArguments {
     /// Folder of a build, or an update bundle
     pub(crate) build: PathBuf,
-    /// The channel: a folder that a web server serves
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) to: PathBuf,
+    /// The channel: a folder that a web server serves, or `s3://BUCKET/PREFIX`
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
     /// Reach devices little by little: `2d`, or steps such as `1h:1%,1d:10%,2d:100%`
     #[arg(long, value_name = "STEPS", value_parser = wave)]
     pub(crate) wave: Option<WaveSteps>,
@@ -74,6 +79,50 @@ pub(crate) struct PublishArguments {
     pub(crate) deltas: usize,
     #[command(flatten)]
     pub(crate) keys: KeysArguments,
+}
+
+/// Where an S3-compatible store is. Who writes there is said by `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if there is one,
+/// `AWS_SESSION_TOKEN`.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    /// Address of the store, unless it is Amazon's
+    #[arg(long, value_name = "ADDRESS")]
+    endpoint: Option<String>,
+    /// Region of the bucket
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+impl StoreArguments {
+    /// Opens a channel in a folder, or in a bucket.
+    pub(crate) fn channel(&self, place: &str) -> Result<Channel, CommandError> {
+        let Some(place) = place.strip_prefix("s3://") else {
+            return Ok(Channel::new(Path::new(place)));
+        };
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let need = |name: &str| {
+            environment::secret(name).ok_or_else(|| CommandError::Usage {
+                text: format!("{name} is not set: the store wants to know who writes"),
+            })
+        };
+        let (key, secret) = (need("AWS_ACCESS_KEY_ID")?, need("AWS_SECRET_ACCESS_KEY")?);
+        let token = environment::secret("AWS_SESSION_TOKEN");
+        let settings = Settings {
+            bucket: bucket.into(),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            prefix: prefix.into(),
+            address: None,
+        };
+        let credentials = Credentials {
+            key: &key,
+            secret: &secret,
+            token: token.as_deref(),
+        };
+        let store =
+            S3::open(settings, credentials).map_err(|error| CommandError::Channel(error.into()))?;
+        Ok(Channel::in_store(Arc::new(store)))
+    }
 }
 
 /// Steps of a wave.
@@ -100,8 +149,10 @@ pub(crate) enum ChannelCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ChannelArguments {
-    /// Folder of the channel
-    pub(crate) channel: PathBuf,
+    /// Folder of the channel, or `s3://BUCKET/PREFIX`
+    pub(crate) channel: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
     #[command(flatten)]
     pub(crate) keys: KeysArguments,
 }

@@ -33,7 +33,7 @@ pub(super) fn run(command: &ChannelCommand, ui: &mut Ui) -> Outcome {
 
 fn open(arguments: &ChannelArguments) -> Result<(Channel, Keys), CommandError> {
     let keys = arguments.keys.read()?;
-    Ok((Channel::new(&arguments.channel), keys))
+    Ok((arguments.store.channel(&arguments.channel)?, keys))
 }
 
 fn now() -> i64 {
@@ -48,7 +48,7 @@ fn show(arguments: &ChannelArguments, ui: &mut Ui) -> Outcome {
     let empty = || CommandError::Usage {
         text: format!(
             "{} is no channel yet: `bakelite publish` makes one",
-            arguments.channel.display()
+            arguments.channel
         ),
     };
     tell(&contents.ok_or_else(empty)?, ui);

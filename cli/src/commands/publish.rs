@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use artifact_manifest::{ArtifactManifest, Role};
 use jiff::Timestamp;
-use release_channel::Channel;
 
 use super::Outcome;
 use crate::arguments::update::PublishArguments;
@@ -15,7 +14,7 @@ use crate::ui::Ui;
 pub(super) fn publish(command: &PublishArguments, ui: &mut Ui) -> Outcome {
     let keys = command.keys.read()?;
     let bundle = bundle_of(&command.build)?;
-    let channel = Channel::new(&command.to);
+    let channel = command.store.channel(&command.to)?;
     let steps = command.wave.as_ref().map_or(&[][..], |wave| &wave.0);
     let published = channel
         .publish(
@@ -30,7 +29,7 @@ pub(super) fn publish(command: &PublishArguments, ui: &mut Ui) -> Outcome {
         "{} {} is out\n  {}\n  manifest {}\n  metadata version {}",
         published.manifest.product,
         published.manifest.version,
-        published.bundle.display(),
+        published.bundle,
         published.id,
         published.version
     );

@@ -107,7 +107,7 @@ fn generated(recipe: &Recipe, lock: &Lock, whole: bool) -> Layer {
         files.push(text(
             "/usr/lib/bakelite/image.json",
             serde_json::json!({ "name": recipe.name, "version": recipe.version, "board": recipe.board, "distro": recipe.distro,
-                "packages": lock.image.len() })
+                "packages": lock.image.len(), "rollback-index": recipe.rollback_index })
             .to_string()
                 + "\n",
         ));

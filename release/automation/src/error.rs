@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use release::template::Problems;
+use release_stores::StoreError;
 
 /// An action cannot be done. Messages never hold a secret: addresses with secrets are cut out.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +100,15 @@ pub enum ActionError {
     /// The action cannot be taken back.
     #[error("this cannot be taken back by a program{0}")]
     NoUndo(&'static str),
+}
+
+impl From<StoreError> for ActionError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { what, source } => Self::Io { what, source },
+            StoreError::Object { what, source } => Self::Store { what, source },
+        }
+    }
 }
 
 impl ActionError {

@@ -1,11 +1,9 @@
 //! Changes what a channel says of releases that are out: waves that stand still or go on, releases that are halted or taken back,
 //! and what nobody needs any more.
 
-use std::io;
-
 use update_trust::Held;
 
-use crate::channel::{Channel, ChannelError, Contents};
+use crate::channel::{Channel, ChannelError, Contents, METADATA, numbered};
 use crate::keys::Keys;
 
 /// A change of a release that is out.
@@ -88,25 +86,20 @@ impl Channel {
             })
         };
         for folder in ["bundles", "deltas"] {
-            for name in self.names(folder)? {
+            for name in self.store.list(folder)? {
                 let path = format!("{folder}/{name}");
                 if !is_needed(&path) {
                     gone.push(path);
                 }
             }
         }
-        for name in self.names("metadata")? {
-            let old = name.split_once('.').and_then(|(number, role)| {
-                let number: u64 = number.parse().ok()?;
-                (matches!(role, "targets.json" | "snapshot.json") && number < contents.version)
-                    .then_some(())
-            });
-            if old.is_some() {
+        for name in self.store.list(METADATA)? {
+            if numbered(&name).is_some_and(|number| number < contents.version) {
                 gone.push(format!("metadata/{name}"));
             }
         }
         for path in &gone {
-            fs_err::remove_file(self.folder.join(path))?;
+            self.store.delete(path)?;
         }
         Ok(gone)
     }
@@ -118,26 +111,13 @@ impl Channel {
         change: impl FnOnce(&mut Contents) -> Result<(), ChannelError>,
     ) -> Result<Contents, ChannelError> {
         let empty = || ChannelError::Empty {
-            folder: self.folder.clone(),
+            address: self.store.address(""),
         };
         let before = self.contents(keys, now)?.ok_or_else(empty)?;
         let mut after = before.clone();
         change(&mut after)?;
-        let (signed, version) = Self::sign(keys, Some(&before), &after.releases, now)?;
+        let (signed, version) = self.sign(keys, Some(&before), &after.releases, now)?;
         self.show(&signed)?;
         Ok(Contents { version, ..after })
-    }
-
-    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        let folder = self.folder.join(folder);
-        if !folder.exists() {
-            return Ok(names);
-        }
-        for entry in fs_err::read_dir(folder)? {
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
-        names.sort();
-        Ok(names)
     }
 }

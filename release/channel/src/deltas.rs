@@ -8,7 +8,7 @@ use ota_bundle::delta::{self, Old};
 use ota_bundle::{Bundle, Kind, Segment, Verified};
 use update_trust::{Delta, Said};
 
-use crate::channel::{Channel, ChannelError, name_of, put};
+use crate::channel::{Channel, ChannelError, name_of};
 use crate::publish::open;
 
 /// A release, unpacked.
@@ -27,10 +27,14 @@ impl Channel {
         said: &Said,
         count: usize,
     ) -> Result<Vec<Delta>, ChannelError> {
+        let there = self.store.list("bundles")?;
         let mut before: Vec<_> = releases
             .iter()
             .filter(|(_, other)| other.product == said.product && other.root.is_some())
-            .filter(|(_, other)| self.folder.join(&other.bundle).is_file())
+            .filter(|(_, other)| {
+                let name = other.bundle.strip_prefix("bundles/");
+                name.is_some_and(|name| there.iter().any(|other| other == name))
+            })
             .collect();
         before.sort_by_key(|(_, other)| std::cmp::Reverse(other.published));
         before.truncate(count);
@@ -40,10 +44,10 @@ impl Channel {
         let new = Images::read(bundle, id)?;
         let mut made = Vec::new();
         for (id, other) in before {
-            let old = Images::read(&self.folder.join(&other.bundle), *id)?;
+            let old = self.images(&other.bundle, *id)?;
             let path = format!("deltas/{}.from-{}.dlt", name_of(said), other.version);
             let mut outcome = None;
-            put(&self.folder.join(&path), |file| {
+            self.put_large(&path, |file| {
                 let mut file = std::io::BufWriter::new(file);
                 let old = Old::new(&old.root, &old.boot);
                 outcome = Some(delta::make(&old, &new.all(), &mut file)?);
@@ -59,6 +63,16 @@ impl Channel {
             }
         }
         Ok(made)
+    }
+
+    /// Unpacks a bundle of the channel; one that is not on this machine is fetched.
+    fn images(&self, name: &str, id: Sha256Digest) -> Result<Images, ChannelError> {
+        if let Some(path) = self.store.local(name) {
+            return Images::read(&path, id);
+        }
+        let mut file = tempfile::NamedTempFile::new()?;
+        self.store.read_to(name, file.as_file_mut())?;
+        Images::read(file.path(), id)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Adds a bundle to a channel.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use content_digest::Sha256Digest;
 use ota_bundle::{Bundle, BundleError, HEAD_LENGTH, Head, Manifest, Unverified};
 use update_trust::{Held, Said, Step, Wave};
 
-use crate::channel::{Channel, ChannelError, name_of, put};
+use crate::channel::{Channel, ChannelError, name_of};
 use crate::keys::Keys;
 
 /// What was published.
@@ -19,8 +19,8 @@ pub struct Published {
     pub id: Sha256Digest,
     /// Version of the metadata.
     pub version: u64,
-    /// The bundle's file.
-    pub bundle: PathBuf,
+    /// Where the bundle is.
+    pub bundle: String,
 }
 
 impl Channel {
@@ -61,12 +61,9 @@ impl Channel {
                 releases.push((id, said));
             }
         }
-        let (signed, version) = Self::sign(keys, before.as_ref(), &releases, now)?;
-        let target = self.folder.join(format!(
-            "bundles/{}-{}.upd",
-            manifest.product, manifest.version
-        ));
-        put(&target, |copy| {
+        let (signed, version) = self.sign(keys, before.as_ref(), &releases, now)?;
+        let target = format!("bundles/{}-{}.upd", manifest.product, manifest.version);
+        self.put_large(&target, |copy| {
             let mut from = fs_err::File::open(bundle)?;
             Ok(ota_bundle::with_trust(&mut from, &signed.to_bytes(), copy)?)
         })?;
@@ -75,7 +72,7 @@ impl Channel {
             manifest,
             id,
             version,
-            bundle: target,
+            bundle: self.store.address(&target),
         })
     }
 }

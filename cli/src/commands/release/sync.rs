@@ -9,6 +9,7 @@ use release::opened::Opened;
 use release::template::Template;
 use release_automation::sync::{self, Carried};
 use release_automation::{Content, Put, Secrets};
+use release_stores::StoreError;
 
 use super::Outcome;
 use super::context::{journal_root, person, project_of};
@@ -91,6 +92,7 @@ fn carry_evidence(arguments: &ReleaseArguments) -> Result<(usize, usize), Comman
         step: "carrying films and logs".into(),
         source,
     };
+    let stored = |error: StoreError| failed(error.into());
     let look_up = environment::secret;
     let secrets = Secrets::new(&look_up);
     let project = project_of(&arguments.folder);
@@ -107,18 +109,18 @@ fn carry_evidence(arguments: &ReleaseArguments) -> Result<(usize, usize), Comman
             };
             let name = format!("evidence/{}", file.sha256);
             let here = evidence.path(&file.sha256);
-            let there = store.digest(&name).map_err(failed)?;
+            let there = store.digest(&name).map_err(stored)?;
             match (here.exists(), there) {
                 (true, None) => {
                     store
                         .put(&name, Content::File(&here), Put::New)
-                        .map_err(failed)?;
+                        .map_err(stored)?;
                     went += 1;
                 }
                 (false, Some(_)) => {
                     let mut partial = tempfile::NamedTempFile::new()
                         .map_err(CommandError::io("download evidence"))?;
-                    store.read_to(&name, &mut partial).map_err(failed)?;
+                    store.read_to(&name, &mut partial).map_err(stored)?;
                     evidence
                         .receive(partial.path(), &file.sha256)
                         .map_err(CommandError::io("keep downloaded evidence"))?;

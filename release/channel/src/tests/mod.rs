@@ -185,3 +185,34 @@ fn a_wave_stands_still_goes_on_and_is_halted_and_old_releases_go() {
     assert_eq!(versions, ["3.0", "2.0"]);
     assert!(path("stable/bundles/kvm-2.0.upd").exists());
 }
+
+#[test]
+fn who_was_interrupted_long_ago_hinders_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let keys = Keys::init(&path("keys"), NOW).unwrap();
+    let channel = Channel::new(&path("stable"));
+    bundle(&path("1.upd"), "1.0", 1);
+    channel.publish(&keys, &path("1.upd"), &[], 0, NOW).unwrap();
+    let left = path("stable/metadata/2.targets.json");
+    fs_err::write(&left, "{}").unwrap();
+    let touch = |time: i64| {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time.try_into().unwrap());
+        let file = fs_err::File::options().write(true).open(&left).unwrap();
+        file.file().set_modified(time).unwrap();
+    };
+    touch(NOW - 30);
+    assert!(matches!(
+        channel.renew(&keys, NOW),
+        Err(ChannelError::Meanwhile)
+    ));
+    touch(NOW - 3600);
+    assert_eq!(channel.renew(&keys, NOW).unwrap().version, 3);
+    assert_eq!(channel.contents(&keys, NOW).unwrap().unwrap().version, 3);
+    // Of two who sign the same version, the second is told.
+    let before = channel.contents(&keys, NOW).unwrap();
+    let sign = || channel.sign(&keys, before.as_ref(), &[], NOW).unwrap().0;
+    let (one, other) = (sign(), sign());
+    channel.show(&one).unwrap();
+    assert!(matches!(channel.show(&other), Err(ChannelError::Meanwhile)));
+}

@@ -1,14 +1,23 @@
 //! Whether a device is healthy: what its owner needs from it, and nothing else.
 
+mod page;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agent_device::config::Config;
+use agent_device::identity;
 use nix::sys::stat::{major, minor};
+
+use super::own::is_clock_set;
+use crate::daemon::CONFIG;
 
 /// Units that must run.
 const UNITS: &[&str] = &["bakelite-agent.service", "bakelite-helper.service"];
+/// USB devices that this device is to another computer (Linux: `Documentation/usb/gadget_configfs.rst`).
+const GADGETS: &str = "/sys/kernel/config/usb_gadget";
 /// Checks of the product's makers: programs that end with 0, in the verified root file system.
 const OWN: &str = "/usr/lib/bakelite/health.d";
 
@@ -28,6 +37,16 @@ pub(super) fn all() -> Vec<(String, Result<(), String>)> {
     checks.push(("the network".into(), has_route()));
     checks.push(("the data partition".into(), can_keep()));
     checks.push(("the page".into(), answers()));
+    checks.push((
+        "the clock".into(),
+        held(is_clock_set(), "nobody has set it"),
+    ));
+    checks.push((
+        "the USB gadget".into(),
+        held(is_plugged(), "no keyboard and no drive is at any USB port"),
+    ));
+    let captures = agent_video::source::find(None).is_some();
+    checks.push(("the capture device".into(), held(captures, "there is none")));
     for entry in fs_err::read_dir(OWN).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         checks.push((name, ends_well(&entry.path())));
@@ -83,14 +102,22 @@ fn can_keep() -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// The daemon says itself whether it serves; whether its port is open shows here.
 fn answers() -> Result<(), String> {
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
-    let connected =
-        std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5));
-    connected
-        .map(drop)
-        .map_err(|error| format!("https://127.0.0.1: {error}"))
+    let config = Config::load(Path::new(CONFIG)).map_err(|error| error.to_string())?;
+    let certificate = identity::certificate(&config.state).map_err(|error| error.to_string())?;
+    page::answers(config.listen, certificate)
+}
+
+/// Whether a gadget is at a controller; whether a computer is at the other end of the cable is no matter of the version.
+fn is_plugged() -> bool {
+    let gadgets = fs_err::read_dir(GADGETS).into_iter().flatten().flatten();
+    gadgets
+        .filter_map(|gadget| fs_err::read_to_string(gadget.path().join("UDC")).ok())
+        .any(|controller| !controller.trim().is_empty())
+}
+
+fn held(holds: bool, else_why: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(else_why.into()) }
 }
 
 #[expect(

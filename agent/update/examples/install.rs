@@ -1,0 +1,132 @@
+//! Installs a version out of a channel's folder into the other slot of a disk, as a device does, and says what that took: bytes, time,
+//! memory. `scripts/bench-updates` runs it; `docs/benchmarks.md` has the results.
+//!
+//! Arguments: the channel, the root to trust, the version that runs, the version to install, the disk, and `patches` or `whole`.
+
+#![expect(clippy::print_stdout, reason = "its results are for a script")]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use agent_region::Slot;
+use agent_update::install::{Flow, Source, install};
+use ota_bundle::delta::{DELTA_HEAD, Delta, DeltaHead, Patch};
+use ota_bundle::{Bundle, HEAD_LENGTH, Head, Verified};
+use update_trust::{Metadata, Said, Seen, Trusted, verify};
+
+type Failure = Box<dyn Error>;
+
+/// A bundle and its patches, as files of the channel.
+struct Files {
+    bundle: File,
+    delta: Option<(Delta, File)>,
+}
+
+impl Source for Files {
+    fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.resize(length as usize, 0);
+        self.bundle.read_exact_at(bytes, offset)
+    }
+
+    fn patch(&self, segment: u32) -> Option<&Patch> {
+        self.delta.as_ref()?.0.patch(segment)
+    }
+
+    fn read_patch(&mut self, patch: &Patch, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let (_, file) = self.delta.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        bytes.resize(patch.stored as usize, 0);
+        file.read_exact_at(bytes, patch.offset)
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [channel, root, from, to, disk, how] = &words[..] else {
+        return Err("usage: install CHANNEL ROOT FROM TO DISK patches|whole".into());
+    };
+    let channel = Path::new(channel);
+    let (trusted, mut looked) = look(channel, &fs_err::read(root)?)?;
+    let (_, before) = find(&trusted, from)?;
+    let (id, said) = find(&trusted, to)?;
+    let (bundle, file, length) = open(&channel.join(&said.bundle), id)?;
+    looked += length;
+    let runs = before
+        .root
+        .ok_or("the version that runs has no root hash")?;
+    let mut source = Files {
+        bundle: file,
+        delta: None,
+    };
+    if let Some(delta) = said.delta_from(runs).filter(|_| how == "patches") {
+        let mut file = File::open(channel.join(&delta.path))?;
+        let mut bytes = vec![0; DELTA_HEAD];
+        file.read_exact(&mut bytes)?;
+        let head = DeltaHead::from_bytes(bytes.first_chunk().ok_or("no head")?)?;
+        bytes.resize(usize::try_from(head.metadata())?, 0);
+        file.read_exact_at(&mut bytes, 0)?;
+        looked += bytes.len() as u64;
+        source.delta = Some((Delta::read(&bytes, delta.table)?, file));
+    }
+    let mut disk = File::options().read(true).write(true).open(disk)?;
+    let begun = Instant::now();
+    let done = install(&mut disk, &bundle, Slot::A, &mut source, &mut |_| Flow::On)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{{\"looked\": {looked}, \"fetched\": {}, \"written\": {}, \"total\": {}, \"seconds\": {seconds:.2}, \"peak-kib\": {}}}",
+        done.fetched,
+        done.written,
+        done.total,
+        peak()?
+    );
+    Ok(())
+}
+
+/// Returns what the channel says, and how many bytes a device reads for that.
+fn look(channel: &Path, root: &[u8]) -> Result<(Trusted, u64), Failure> {
+    let mut metadata = Metadata::default();
+    for entry in fs_err::read_dir(channel.join("metadata"))? {
+        let path: PathBuf = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        metadata.insert(name, fs_err::read_to_string(&path)?);
+    }
+    let trusted = verify(root, &metadata, &Seen::default(), 0)?;
+    let version = trusted.versions.1;
+    let names = [
+        "timestamp.json".to_owned(),
+        format!("{version}.snapshot.json"),
+        format!("{version}.targets.json"),
+    ];
+    let sizes = names.iter().filter_map(|name| metadata.get(name));
+    let looked = sizes.map(|text| text.len() as u64).sum();
+    Ok((trusted, looked))
+}
+
+fn find(trusted: &Trusted, version: &str) -> Result<(content_digest::Sha256Digest, Said), Failure> {
+    let found = trusted.releases().find(|(_, said)| said.version == version);
+    Ok(found.ok_or_else(|| format!("there is no version {version}"))?)
+}
+
+fn open(
+    path: &Path,
+    id: content_digest::Sha256Digest,
+) -> Result<(Bundle<Verified>, File, u64), Failure> {
+    let mut file = File::open(path)?;
+    let mut head = [0; HEAD_LENGTH];
+    file.read_exact(&mut head)?;
+    let length = Head::from_bytes(&head)?.metadata();
+    let mut bytes = vec![0; usize::try_from(length)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok((Bundle::read(&bytes)?.verify(id)?, file, length))
+}
+
+/// Returns the most memory that this process had, in KiB.
+fn peak() -> Result<u64, Failure> {
+    let status = fs_err::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or("the kernel does not say")?.parse()?)
+}

@@ -1,0 +1,128 @@
+//! The power is cut at random moments of an update: while it is fetched and written, while the slot is asked for, at its first start,
+//! while it is tried and kept. `scripts/kill-updates` does it more often than CI has time for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bakelite_tests::device::Device;
+use serde_json::Value;
+
+use super::device_update::{STATUS, World, is_resting, publish_all};
+
+/// Longer than an update takes when nothing disturbs it, restart and trial included.
+const LONGEST: Duration = Duration::from_secs(100);
+
+/// Numbers that look random, the same for the same seed (splitmix64, Steele, Lea and Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % limit
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a script says how often, nextest passes nothing else on"
+)]
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// What the device remembers, and which version runs.
+fn look(world: &World) -> (String, Value) {
+    let said = world
+        .device
+        .await_over_restarts(STATUS, |said| said.contains("version "));
+    let version = said
+        .lines()
+        .find_map(|line| line.strip_prefix("version "))
+        .expect("it says its version")
+        .to_owned();
+    let state = said.find('{').and_then(|from| {
+        let mut values = serde_json::Deserializer::from_str(&said[from..]).into_iter();
+        values.next()?.ok()
+    });
+    (version, state.expect("it says what it remembers"))
+}
+
+/// Has the device begin an update, or go back to the version before; whatever it does already goes on.
+fn begin(world: &World, random: &mut Random) {
+    let (version, state) = look(world);
+    if state["phase"]["phase"] != "idle" {
+        return;
+    }
+    if version == "2.0.0" {
+        let unit = format!("back-{}", random.below(u64::MAX));
+        let script =
+            format!("systemd-run --quiet --collect --unit={unit} bakelite-agent update back");
+        let said = world.device.shell(&script);
+        assert!(said.trim().is_empty(), "{said}");
+        return;
+    }
+    // What the slot holds from the last time is lost, so that there is something to write.
+    let part = if state["good"] == "a" { 6 } else { 5 };
+    let from = random.below(100);
+    let damage = format!(
+        "for d in /dev/vd?{part}; do dd if=/dev/urandom of=$d bs=1M seek={from} count=150 conv=notrunc,fsync 2>&1; done"
+    );
+    world.device.shell(&damage);
+    world.update_itself(None);
+}
+
+/// Says what the device does, for the list at the end.
+fn doing(world: &World) -> String {
+    let request = world.device.request("GET", "/api/v1/update");
+    let answer = request.timeout(Duration::from_secs(2)).send();
+    let view = answer.and_then(reqwest::blocking::Response::json::<Value>);
+    match view {
+        Ok(view) => view["doing"]["what"].as_str().unwrap_or("?").to_owned(),
+        Err(_) => "starting".into(),
+    }
+}
+
+#[test]
+fn a_device_whose_power_is_cut_again_and_again_starts_each_time_and_ends_with_the_new_version() {
+    let (kills, seed) = (number("BAKELITE_KILLS", 2), number("BAKELITE_SEED", 1));
+    let folder = tempfile::tempdir().unwrap();
+    let (server, first) = publish_all(folder.path());
+    let image = first.join("kvm-probe-1.0.0.img.zst");
+    let mut world = World::new(Device::boot_image(folder.path(), &image, true), &server);
+    world.device.claim();
+    let random = &mut Random(seed);
+    let mut tally = BTreeMap::<String, u32>::new();
+    let mut floor = (0, 0);
+    for kill in 1..=kills {
+        begin(&world, random);
+        let wait = random.below(u64::try_from(LONGEST.as_millis()).unwrap());
+        std::thread::sleep(Duration::from_millis(wait));
+        let what = doing(&world);
+        let port = world.device.port;
+        world.device.cut_power(port);
+        let (version, state) = look(&world);
+        println!(
+            "{kill}: after {wait} ms, while it was at “{what}”: {version} runs, {}",
+            state["phase"]["phase"]
+        );
+        *tally.entry(what).or_default() += 1;
+        assert!(["1.0.0", "2.0.0"].contains(&version.as_str()), "{version}");
+        let counters = (
+            state["rollback-index"].as_u64().unwrap(),
+            state["clock-floor"].as_u64().unwrap(),
+        );
+        assert!(counters >= floor && counters.1 >= floor.1, "a counter fell");
+        floor = counters;
+    }
+    println!("{kills} cuts, seed {seed}: {tally:?}");
+    // Whatever was going on comes to its end, and the next update is kept.
+    world.await_status(is_resting);
+    if look(&world).0 == "1.0.0" {
+        world.update_itself(None);
+    }
+    let said = world.await_status(|said| is_resting(said) && said.contains("version 2.0.0\n"));
+    assert!(said.contains("is kept"), "{said}");
+}
