@@ -298,7 +298,7 @@ fn watch_and_hand_over(page: &Page, sam: &Browser, folder: &Path) {
         page.team.says("dana", &["run", step, "--do"]);
     }
     page.open(sam, "/releases/0.1.0/steps/publish-release");
-    sam.shows("11 files at");
+    sam.shows("12 files at");
     let log = folder.join("update.log");
     fs_err::write(&log, "the device runs 0.1.0").unwrap();
     page.open(sam, "/releases/0.1.0/steps/verify-updates");

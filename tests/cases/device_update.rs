@@ -48,10 +48,20 @@ fn publish(version: &Path, to: &Path, keys: &Path) {
 
 /// Builds and publishes two versions, and lays out what must be refused. Returns who serves it, and the first version.
 pub(super) fn publish_all(folder: &Path) -> (Static, PathBuf) {
-    let (keys, others) = (folder.join("keys"), folder.join("others"));
+    let (keys, others, stolen) = (
+        folder.join("keys"),
+        folder.join("others"),
+        folder.join("stolen"),
+    );
     for keys in [&keys, &others] {
         bakelite(&["keys", "init", "--keys", keys.to_str().unwrap()]);
     }
+    // Somebody has the first key, which another has replaced since.
+    fs_err::create_dir_all(stolen.join("private")).unwrap();
+    for name in ["1.root.json", "private/update.key"] {
+        fs_err::copy(keys.join(name), stolen.join(name)).unwrap();
+    }
+    bakelite(&["keys", "rotate", "--keys", keys.to_str().unwrap()]);
     let server = folder_over_tls(folder.to_owned());
     let (first, second) = (
         build("1.0.0", &keys, &server),
@@ -61,7 +71,7 @@ pub(super) fn publish_all(folder: &Path) -> (Static, PathBuf) {
         publish(version, &folder.join("channel"), &keys);
     }
     publish(&second, &folder.join("forged"), &others);
-    let made = |name: &str, board: &str, rollback_index| {
+    let made = |name: &str, board: &str, rollback_index, keys: &Path| {
         let draft = Draft {
             product: "kvm-probe".into(),
             version: "3.0.0".into(),
@@ -73,13 +83,20 @@ pub(super) fn publish_all(folder: &Path) -> (Static, PathBuf) {
         };
         let file = folder.join(format!("{name}.upd"));
         fs_err::write(&file, bundle_that_says(draft)).unwrap();
-        publish(&file, &folder.join(name), &keys);
+        publish(&file, &folder.join(name), keys);
         folder.join(name).join("bundles/kvm-probe-3.0.0.upd")
     };
     fs_err::create_dir(folder.join("refused")).unwrap();
     for (name, file) in [
-        ("board", made("board", "raspberrypi,5-model-b", INDEX)),
-        ("older", made("older", "linux,dummy-virt", INDEX - 1)),
+        (
+            "board",
+            made("board", "raspberrypi,5-model-b", INDEX, &keys),
+        ),
+        ("older", made("older", "linux,dummy-virt", INDEX - 1, &keys)),
+        (
+            "revoked",
+            made("revoked", "linux,dummy-virt", INDEX, &stolen),
+        ),
         ("forged", folder.join("forged/bundles/kvm-probe-2.0.0.upd")),
         ("unsigned", second.join("kvm-probe-2.0.0.upd")),
     ] {
@@ -190,6 +207,7 @@ fn refuse(world: &World) {
     for (name, why) in [
         ("unsigned", "nobody signed this bundle"),
         ("forged", "nobody whom this device trusts"),
+        ("revoked", "nobody whom this device trusts"),
         ("board", "raspberrypi,5-model-b"),
         (
             "older",

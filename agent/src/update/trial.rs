@@ -54,17 +54,23 @@ pub(super) fn run(
     let whole = health::Whole::begin();
     let (mut healthy_since, mut last) = (None, String::new());
     loop {
-        let checks: Vec<Check> = health::all()
+        let mut checks: Vec<Check> = health::all()
             .into_iter()
-            // What did not hold in the old slot is no fault of the new one.
-            .map(|(name, result)| (update.baseline.contains(&name), name, result))
-            .chain([(true, "the root file system".to_owned(), whole.result())])
-            .map(|(counts, name, result)| Check {
+            .map(|(name, result)| Check {
+                // What did not hold in the old slot is no fault of the new one.
+                counts: update.baseline.contains(&name),
                 name,
                 problem: result.err(),
-                counts,
+                is_pending: false,
             })
             .collect();
+        let read = whole.result();
+        checks.push(Check {
+            name: "the root file system".into(),
+            is_pending: read.is_none(),
+            problem: read.map_or(Some("it is still being read".into()), Result::err),
+            counts: true,
+        });
         let failing = checks
             .iter()
             .filter(|check| check.counts)

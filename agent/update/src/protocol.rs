@@ -210,11 +210,14 @@ pub enum Doing {
 
 /// A check of health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Check {
     /// Its name.
     pub name: String,
     /// Why it does not hold.
     pub problem: Option<String>,
+    /// Whether it is still being found out.
+    pub is_pending: bool,
     /// Whether it counts: what did not hold before does not.
     pub counts: bool,
 }

@@ -1,5 +1,6 @@
 //! What a build hands out: compressed image, block map, hashes, manifest, bills of materials.
 
+pub mod budget;
 pub mod bundle;
 pub mod sparse;
 pub mod frames;

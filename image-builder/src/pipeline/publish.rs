@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use super::stages::{RawImage, Stages};
 use super::{BuildError, BuildOptions, Built, Keys};
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::firmware::{self, Board, BootPartition};
 use crate::lock::{LockedPackage, TARGET};
 use crate::outputs::compress::Compressed;
 use crate::outputs::frames::Frames;
 use crate::outputs::imager::{self, ImagerImage};
 use crate::outputs::report::BuildReport;
-use crate::outputs::{bundle, compress, licence, sbom};
+use crate::outputs::{budget, bundle, compress, licence, sbom};
 use crate::recipe::Recipe;
 use crate::recipe::written::Compression;
 use crate::store::write_atomically;
@@ -150,12 +150,13 @@ impl Outputs<'_> {
     pub(super) fn publish(
         &self,
         options: &BuildOptions,
-        _sink: Sink<'_>,
+        sink: Sink<'_>,
     ) -> Result<Built, BuildError> {
         let target = folder(self.stages.recipe, options);
         let parent = target.parent().unwrap_or(&options.out).to_owned();
         fs_err::create_dir_all(&parent)?;
         remove_leftovers(&parent)?;
+        self.tell_distance(&parent, sink);
         let partial = parent.join(format!(".{}.partial", std::process::id()));
         fs_err::create_dir(&partial)?;
         let made = self.write(&partial);
@@ -184,6 +185,25 @@ impl Outputs<'_> {
             report: BuildReport::default(),
             folder: target,
         })
+    }
+
+    /// Says how far the image is from the version before, if there is one.
+    fn tell_distance(&self, product: &Path, sink: Sink<'_>) {
+        let recipe = self.stages.recipe;
+        let before = match &recipe.update_before {
+            Some(path) => Some(budget::bundle_in(path).unwrap_or_else(|| path.clone())),
+            None => budget::newest_before(product, &recipe.version),
+        };
+        if let (Some(slots), Some(before)) = (&self.image.report.slots, before) {
+            let text = match budget::distance(&self.image.file, slots, &before) {
+                Ok(distance) => distance.sentence(recipe.update_budget),
+                // The image is as good as it is.
+                Err(error) => {
+                    format!("warning: how far it is from the version before is not known: {error}")
+                }
+            };
+            sink(Event::Note { text });
+        }
     }
 
     /// Writes the update bundle, if the image has slots.

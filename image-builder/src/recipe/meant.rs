@@ -42,6 +42,10 @@ pub struct Recipe {
     pub root_mib: u32,
     /// Lowest index that devices take afterwards.
     pub rollback_index: u32,
+    /// Most that may be new against the version before without a warning, in MiB.
+    pub update_budget: Option<u32>,
+    /// Bundle of the version before, or a folder with it.
+    pub update_before: Option<PathBuf>,
     /// The root that devices trust updates by.
     pub update_root: Option<String>,
     /// What devices are told of their channel, as the agent reads it.

@@ -100,6 +100,11 @@ pub struct UpdateToml {
     /// Devices that kept a version take none with a lower index. Raise it when an older version has a fault that must not come
     /// back.
     pub rollback_index: u32,
+    /// Most that may be new in a build against the version before, in MiB, without a warning: half of it if absent.
+    pub budget_mib: Option<u32>,
+    /// Bundle of the version before, or the folder that has it, beside `overlays/`: the newest other version in the folder of
+    /// outputs if absent.
+    pub before: Option<String>,
 }
 
 /// What devices do by themselves.

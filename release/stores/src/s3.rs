@@ -105,6 +105,14 @@ impl S3 {
         })
     }
 
+    /// Waits for an answer on a thread of its own: whoever asks may be within a runtime already.
+    fn wait<T: Send>(&self, answer: impl Future<Output = T> + Send) -> T {
+        std::thread::scope(|scope| {
+            let answer = scope.spawn(|| self.runtime.block_on(answer));
+            answer.join().expect("asking does not panic")
+        })
+    }
+
     fn key(&self, name: &str) -> Path {
         if self.prefix.is_empty() {
             Path::from(name)
@@ -123,8 +131,7 @@ impl S3 {
             ..PutOptions::default()
         };
         let payload = PutPayload::from(bytes);
-        self.runtime
-            .block_on(self.store.put_opts(&self.key(name), payload, options))?;
+        self.wait(self.store.put_opts(&self.key(name), payload, options))?;
         Ok(())
     }
 
@@ -139,24 +146,22 @@ impl S3 {
             attributes: attributes(name, mode),
             ..PutMultipartOptions::default()
         };
-        let mut upload = self
-            .runtime
-            .block_on(self.store.put_multipart_opts(&key, options))?;
+        let mut upload = self.wait(self.store.put_multipart_opts(&key, options))?;
         let result = loop {
             let mut part = Vec::new();
             if let Err(error) = Read::by_ref(file).take(PART).read_to_end(&mut part) {
                 break Err(failed(error));
             }
             if part.is_empty() {
-                break self.runtime.block_on(upload.complete()).map(drop);
+                break self.wait(upload.complete()).map(drop);
             }
-            if let Err(error) = self.runtime.block_on(upload.put_part(part.into())) {
+            if let Err(error) = self.wait(upload.put_part(part.into())) {
                 break Err(error);
             }
         };
         if result.is_err() {
             // Parts that nobody completes cost money; if this fails too, the store's own rule must.
-            drop(self.runtime.block_on(upload.abort()));
+            drop(self.wait(upload.abort()));
         }
         result
     }
@@ -182,7 +187,7 @@ impl Store for S3 {
             what: what.clone(),
             source,
         };
-        let found = match self.runtime.block_on(self.store.head(&key)) {
+        let found = match self.wait(self.store.head(&key)) {
             Ok(found) => found,
             Err(Error::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(failed(error)),
@@ -192,8 +197,7 @@ impl Store for S3 {
             let range = at..(at + PART).min(found.size);
             at = range.end;
             let bytes = self
-                .runtime
-                .block_on(self.store.get_range(&key, range))
+                .wait(self.store.get_range(&key, range))
                 .map_err(failed)?;
             to.write_all(&bytes).map_err(StoreError::io(what.clone()))?;
         }
@@ -221,7 +225,7 @@ impl Store for S3 {
     }
 
     fn delete(&self, name: &str) -> Result<(), StoreError> {
-        match self.runtime.block_on(self.store.delete(&self.key(name))) {
+        match self.wait(self.store.delete(&self.key(name))) {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(StoreError::Object {
                 what: format!("delete {}", self.address(name)),
@@ -232,9 +236,7 @@ impl Store for S3 {
 
     fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
         let folder = self.key(folder);
-        let listed = self
-            .runtime
-            .block_on(self.store.list_with_delimiter(Some(&folder)));
+        let listed = self.wait(self.store.list_with_delimiter(Some(&folder)));
         let listed = listed.map_err(|source| StoreError::Object {
             what: format!("list s3://{}/{folder}", self.bucket),
             source,
@@ -248,7 +250,7 @@ impl Store for S3 {
     }
 
     fn modified(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        match self.runtime.block_on(self.store.head(&self.key(name))) {
+        match self.wait(self.store.head(&self.key(name))) {
             Ok(found) => Ok(Some(found.last_modified.timestamp())),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(StoreError::Object {

@@ -157,12 +157,10 @@ impl Whole {
         Self(result)
     }
 
-    /// Returns how it went, or that it is not over.
-    pub(super) fn result(&self) -> Result<(), String> {
+    /// Returns how it went, once it is over.
+    pub(super) fn result(&self) -> Option<Result<(), String>> {
         let result = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        result
-            .clone()
-            .unwrap_or_else(|| Err("it is still being read".into()))
+        result.clone()
     }
 }
 

@@ -79,6 +79,8 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         let hint = Some("make keys with `bakelite keys init`".into());
         problems.push(problem(file, None, text, hint));
     }
+    let update_before = written.update.before.as_ref();
+    let update_before = update_before.map(|name| project.join(name));
     let update_choices = choices(&written.update).unwrap_or_else(|text| {
         let hint = Some("write the address of a folder, such as https://example.org/stable".into());
         problems.push(problem(file, None, text, hint));
@@ -119,6 +121,8 @@ fn load_into(file: &Path, problems: &mut Vec<Problem>) -> Option<Recipe> {
         update_choices,
         update_authority,
         rollback_index: written.update.rollback_index,
+        update_budget: written.update.budget_mib,
+        update_before,
         mirrors: written.mirrors,
     })
 }

@@ -1,0 +1,153 @@
+//! What devices with an earlier version would have to fetch: a look at each build, so that nobody learns at the release that a small
+//! change moved or rewrote everything.
+
+use std::collections::HashSet;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use ota_bundle::{Bundle, HEAD_LENGTH, Head, Kind};
+
+use super::bundle::Slots;
+
+/// Compressed files of the root file system begin at such blocks, and those of kernels and initramfs are as large.
+const BLOCK: usize = 4096;
+/// A build that has less than this part of the earlier one in it is told, in percent, unless the recipe says otherwise in MiB.
+const MOST_PERCENT: u64 = 50;
+
+/// How far an image is from an earlier version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distance {
+    /// The earlier version.
+    pub version: String,
+    /// Bytes in blocks that are nowhere in the earlier version.
+    pub new: u64,
+    /// Bytes of both slots.
+    pub total: u64,
+}
+
+impl Distance {
+    /// Says it, and warns if it is above the budget.
+    pub fn sentence(&self, budget_mib: Option<u32>) -> String {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let text = format!(
+            "{} of {} MiB are not in version {}: devices that have it fetch less than that",
+            mib(self.new),
+            mib(self.total),
+            self.version
+        );
+        let budget = budget_mib.map_or(self.total * MOST_PERCENT / 100, |mib| u64::from(mib) << 20);
+        if self.new <= budget {
+            return text;
+        }
+        format!(
+            "warning: {text}, and more than the budget of {} MiB; `bakelite diff` says which files changed",
+            mib(budget)
+        )
+    }
+}
+
+/// Finds the newest bundle beside a build: of the versions that were built before it, by their files' times.
+pub fn newest_before(product: &Path, version: &str) -> Option<PathBuf> {
+    let folders = fs_err::read_dir(product).ok()?.flatten();
+    let bundles = folders
+        .filter(|folder| folder.file_name() != version)
+        .filter_map(|folder| bundle_in(&folder.path()));
+    bundles.max_by_key(|path| fs_err::metadata(path).and_then(|data| data.modified()).ok())
+}
+
+/// Returns the bundle in the folder of a build.
+pub fn bundle_in(build: &Path) -> Option<PathBuf> {
+    let files = fs_err::read_dir(build).ok()?.flatten();
+    files
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "upd"))
+}
+
+/// Compares the first slot of an image with a bundle. Whether somebody signed the bundle does not matter: it is only counted.
+pub fn distance(image: &Path, slots: &Slots, before: &Path) -> io::Result<Distance> {
+    let (version, known) = blocks(before)?;
+    let mut file = fs_err::File::open(image)?;
+    let (mut new, mut total) = (0, 0);
+    let mut fresh = HashSet::new();
+    let mut block = Vec::with_capacity(BLOCK);
+    for (place, length) in [slots.root, slots.boot] {
+        file.seek(SeekFrom::Start(place))?;
+        let mut reader = io::BufReader::with_capacity(1 << 20, (&mut file).take(length));
+        loop {
+            block.clear();
+            (&mut reader).take(BLOCK as u64).read_to_end(&mut block)?;
+            if block.is_empty() {
+                break;
+            }
+            let name = name(&block);
+            total += block.len() as u64;
+            if !known.contains(&name) && fresh.insert(name) {
+                new += block.len() as u64;
+            }
+        }
+    }
+    Ok(Distance {
+        version,
+        new,
+        total,
+    })
+}
+
+/// Eight bytes are enough to count by.
+fn name(block: &[u8]) -> u64 {
+    let digest = blake3::hash(block);
+    u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("32 bytes"))
+}
+
+/// Returns a bundle's version, and all of its blocks.
+fn blocks(path: &Path) -> io::Result<(String, HashSet<u64>)> {
+    let bad = |what: String| io::Error::other(format!("{}: {what}", path.display()));
+    let mut file = fs_err::File::open(path)?;
+    let mut bytes = vec![0; HEAD_LENGTH];
+    file.read_exact(&mut bytes)?;
+    let head = Head::from_bytes(bytes.first_chunk().expect("a head"));
+    let length = head.map_err(|error| bad(error.to_string()))?.metadata();
+    (&mut file)
+        .take(length - HEAD_LENGTH as u64)
+        .read_to_end(&mut bytes)?;
+    let bundle = Bundle::read(&bytes).map_err(|error| bad(error.to_string()))?;
+    let id = content_digest::Sha256Digest::of(bundle.manifest_bytes());
+    let bundle = bundle.verify(id).map_err(|error| bad(error.to_string()))?;
+    let (mut stored, mut plain, mut known) = (Vec::new(), Vec::new(), HashSet::new());
+    for segment in [Kind::Root, Kind::Boot]
+        .iter()
+        .flat_map(|kind| bundle.segments(*kind))
+    {
+        stored.resize(segment.stored as usize, 0);
+        file.seek(SeekFrom::Start(segment.offset))?;
+        file.read_exact(&mut stored)?;
+        segment
+            .unpack(&stored, &mut plain)
+            .map_err(|error| bad(error.to_string()))?;
+        known.extend(plain.chunks(BLOCK).map(name));
+    }
+    Ok((bundle.manifest().version.clone(), known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_half_unless_somebody_says_how_much() {
+        let distance = |new: u64| Distance {
+            version: "1.0".into(),
+            new: new << 20,
+            total: 100 << 20,
+        };
+        assert_eq!(
+            distance(7).sentence(None),
+            "7 of 100 MiB are not in version 1.0: devices that have it fetch less than that"
+        );
+        assert!(!distance(50).sentence(None).starts_with("warning"));
+        assert!(distance(51).sentence(None).starts_with("warning"));
+        assert!(distance(51).sentence(None).contains("the budget of 50 MiB"));
+        assert!(!distance(51).sentence(Some(60)).starts_with("warning"));
+        assert!(distance(7).sentence(Some(6)).starts_with("warning"));
+    }
+}
