@@ -101,6 +101,17 @@ pub(crate) fn secret(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
+/// Returns the file that says which certificates of devices are known (XDG Base Directory Specification 0.8).
+pub(crate) fn known_devices() -> Result<PathBuf, CommandError> {
+    let folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let folder = folder.filter(|folder| folder.is_absolute());
+    let home = || std::env::home_dir().map(|home| home.join(".config"));
+    let folder = folder.or_else(home).ok_or_else(|| CommandError::Usage {
+        text: "there is no home folder to remember devices in: set XDG_CONFIG_HOME".into(),
+    })?;
+    Ok(folder.join("bakelite/known-devices"))
+}
+
 /// Returns the socket of the person's SSH agent, if one runs.
 pub(crate) fn ssh_agent() -> Option<PathBuf> {
     std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from)

@@ -34,7 +34,8 @@ impl Server for Http {
                 Ok(Answer::Bytes(bytes.to_vec(), etag))
             }
             304 => Ok(Answer::Same),
-            404 => Ok(Answer::Missing),
+            // A store that lists nothing to strangers says "forbidden" of what is not there.
+            403 | 404 => Ok(Answer::Missing),
             status => Err(std::io::Error::other(status.to_string())),
         }
     }
@@ -108,6 +109,12 @@ fn a_channel_in_a_store_is_read_by_devices_and_changed_by_one_at_a_time() {
         folder: tempfile::tempdir().unwrap(),
         store: Moto::start("updates"),
     };
+    // What a maker says of a bucket that devices read.
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::updates/*"}]}"#;
+    let client = reqwest::blocking::Client::new();
+    let address = format!("http://{}/updates?policy", world.store.address);
+    let answer = client.put(address).body(policy).send().unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
     let keys = world.folder.path().join("keys");
     let output = command(&["keys", "init", "--keys", keys.to_str().unwrap()])
         .output()
@@ -163,14 +170,13 @@ fn a_channel_in_a_store_is_read_by_devices_and_changed_by_one_at_a_time() {
         "http://{}/updates/stable/bundles/kvm-1.0.upd",
         world.store.address
     ));
-    assert_eq!(gone.unwrap().status().as_u16(), 404);
+    assert!(!gone.unwrap().status().is_success());
 
     // Somebody is in the midst of it.
     let next = format!(
         "http://{}/updates/stable/metadata/99.targets.json",
         world.store.address
     );
-    let client = reqwest::blocking::Client::new();
     assert!(
         client
             .put(&next)

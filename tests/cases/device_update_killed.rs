@@ -2,10 +2,12 @@
 //! while it is tried and kept. `scripts/kill-updates` does it more often than CI has time for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use bakelite_tests::bakelite::{command, text};
 use bakelite_tests::device::Device;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::device_update::{STATUS, World, is_resting, publish_all};
 
@@ -118,11 +120,49 @@ fn a_device_whose_power_is_cut_again_and_again_starts_each_time_and_ends_with_th
         floor = counters;
     }
     println!("{kills} cuts, seed {seed}: {tally:?}");
-    // Whatever was going on comes to its end, and the next update is kept.
+    // Whatever was going on comes to its end, and the next update is kept. Its owner has it done from another computer.
     world.await_status(is_resting);
-    if look(&world).0 == "1.0.0" {
-        world.update_itself(None);
-    }
-    let said = world.await_status(|said| is_resting(said) && said.contains("version 2.0.0\n"));
-    assert!(said.contains("is kept"), "{said}");
+    let (version, _) = look(&world);
+    from_another_computer(
+        &world,
+        folder.path(),
+        if version == "1.0.0" {
+            "install"
+        } else {
+            "back"
+        },
+    );
+    assert_ne!(look(&world).0, version);
+}
+
+/// `bakelite device` waits over restart and trial, and believes the certificate only that the device's console shows.
+fn from_another_computer(world: &World, folder: &Path, what: &str) {
+    let made = json!({ "name": "laptop", "role": "admin", "days": 1 });
+    let (status, token) = world.device.ask("POST", "/api/v1/tokens", &made);
+    assert!(status < 300, "{token}");
+    let host = format!("127.0.0.1:{}", world.device.port);
+    let run = |words: &[&str]| {
+        let output = command(&[&["device"], words].concat())
+            .env("XDG_CONFIG_HOME", folder)
+            .env("BAKELITE_TOKEN", token["secret"].as_str().unwrap())
+            .output()
+            .unwrap();
+        (output.status.success(), text(&output))
+    };
+    let (good, said) = run(&["status", &host]);
+    assert!(!good && said.contains("is not known yet"), "{said}");
+    let script = "openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256";
+    let shown = world.device.shell(script);
+    let shown = shown.trim().split('=').nth(1).unwrap();
+    assert!(said.contains(shown), "{said}");
+    let wrong = shown.replace(&shown[..2], if &shown[..2] == "00" { "01" } else { "00" });
+    let (good, said) = run(&["status", &host, "--fingerprint", &wrong]);
+    assert!(
+        !good && said.contains("something else answers in its place"),
+        "{said}"
+    );
+    let (good, said) = run(&["look", &host, "--fingerprint", shown]);
+    assert!(good, "{said}");
+    let (good, said) = run(&[what, &host]);
+    assert!(good && said.contains("was kept"), "{said}");
 }

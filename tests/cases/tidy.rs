@@ -127,6 +127,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("agent/helper", &["agent-input", "agent-network"]),
     ("agent/https", &[]),
     ("agent/fetch", &[]),
+    ("agent/client", &["agent-update"]),
     (
         "agent/api",
         &[
@@ -194,6 +195,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "agent-client",
+            "agent-update",
             "artifact-manifest",
             "content-digest",
             "device-settings",
@@ -232,6 +235,7 @@ fn rooms_use_only_the_rooms_they_may() {
         "release-channel",
         "release-stores",
         "agent-boot-settings",
+        "agent-client",
         "agent-device",
         "agent-fetch",
         "agent-https",

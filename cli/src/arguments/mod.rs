@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod device;
 pub(crate) mod flash;
 pub(crate) mod release;
 pub(crate) mod update;
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     /// Change what a channel says of releases that are out
     #[command(subcommand)]
     Channel(update::ChannelCommand),
+    /// Look after a device's updates from here
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
     /// Say what this machine can do, and what is missing
     Doctor,
     /// Look after the cache

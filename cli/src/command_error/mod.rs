@@ -77,6 +77,8 @@ pub(crate) enum CommandError {
     Keys(#[source] release_channel::KeysError),
     #[error("the channel is as it was")]
     Channel(#[source] release_channel::ChannelError),
+    #[error("the device did not do it")]
+    Device(#[source] agent_client::DeviceError),
     #[error("the page cannot be served")]
     Serve(#[source] release_dashboard::ServeError),
     #[error("cannot {what}")]
@@ -109,6 +111,7 @@ impl CommandError {
             | Self::Conflict { .. } => NOT_VERIFIED,
             Self::Build(_)
             | Self::Channel(_)
+            | Self::Device(_)
             | Self::Boot(_)
             | Self::Diff(_)
             | Self::Candidate(_)

@@ -17,6 +17,7 @@ mod release;
 mod doctor;
 mod cache;
 mod channel;
+mod device;
 mod devices;
 mod flash;
 mod flash_log;
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &mut Ui) -> Outcome {
         Command::Flash(command) => flash::run(command, arguments, ui),
         Command::FlashLog(command) => flash_log::run(command, ui),
         Command::UsbBoot(command) => flash::boards::run(command, ui),
+        Command::Device(command) => device::run(command, ui),
         Command::Keys(command) => keys::run(command, ui),
         Command::Publish(command) => publish::publish(command, ui),
         Command::Channel(command) => channel::run(command, ui),
