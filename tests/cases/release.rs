@@ -374,7 +374,7 @@ fn a_flash_record_proves_which_candidate_a_test_device_ran() {
     let disk = team.folder.path().join("disk");
     fs_err::File::create(&disk)
         .unwrap()
-        .set_len(2 << 30)
+        .set_len(4 << 30)
         .unwrap();
     let (good, node) = tool("losetup", &["--find", "--show", disk.to_str().unwrap()]);
     assert!(good, "{node}");

@@ -131,7 +131,87 @@ fn blocks(path: &Path) -> io::Result<(String, HashSet<u64>)> {
 
 #[cfg(test)]
 mod tests {
+    use ota_bundle::{Draft, Verity, Writer};
+
     use super::*;
+
+    const LENGTH: u64 = BLOCK as u64;
+
+    /// Ten blocks of a root file system and two of a boot slot, each of another byte.
+    fn slots() -> (Vec<u8>, Slots) {
+        let bytes = (1..=12).flat_map(|byte| [byte; BLOCK]).collect();
+        let slots = Slots {
+            disk: 1,
+            boot: (10 * LENGTH, 2 * LENGTH),
+            boot_room: 2 * LENGTH,
+            root: (0, 10 * LENGTH),
+            data_blocks: 4,
+            salt: "00".repeat(32),
+            root_hash: content_digest::Sha256Digest::of("root"),
+        };
+        (bytes, slots)
+    }
+
+    fn bundle(folder: &Path, bytes: &[u8], slots: &Slots) -> PathBuf {
+        let mut writer = Writer::new(io::Cursor::new(Vec::new()));
+        let verity = Verity {
+            data_blocks: slots.data_blocks,
+            salt: slots.salt.clone(),
+            root: slots.root_hash,
+        };
+        let pack = |bytes: &[u8]| zstd::bulk::compress(bytes, 1);
+        let (mut root, mut boot) = bytes.split_at(10 * BLOCK);
+        let lengths = (10 * LENGTH, 10 * LENGTH);
+        writer
+            .image(Kind::Root, lengths, Some(verity), &mut root, pack)
+            .unwrap();
+        let lengths = (2 * LENGTH, 2 * LENGTH);
+        writer
+            .image(Kind::Boot, lengths, None, &mut boot, pack)
+            .unwrap();
+        let draft = Draft {
+            product: "kvm".into(),
+            version: "1.0".into(),
+            created: 1,
+            rollback_index: 0,
+            boards: vec!["raspberrypi,4-model-b".into()],
+            disk: 1,
+            notes: None,
+        };
+        let path = folder.join("kvm-1.0.upd");
+        let mut file = fs_err::File::create(&path).unwrap();
+        writer.finish(draft, &mut file, |_| Ok(Vec::new())).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_moved_is_not_new_and_what_is_twice_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut bytes, slots) = slots();
+        let build = folder.path().join("kvm/1.0");
+        fs_err::create_dir_all(&build).unwrap();
+        let before = bundle(&build, &bytes, &slots);
+        let found = newest_before(&folder.path().join("kvm"), "1.1");
+        assert_eq!(found.as_ref(), Some(&before));
+        assert_eq!(newest_before(&folder.path().join("kvm"), "1.0"), None);
+        // All moves by three blocks; two of them, the same, and one in the boot slot are new.
+        bytes.rotate_right(3 * BLOCK);
+        for block in [2, 5, 11] {
+            let byte = if block == 11 { 99 } else { 98 };
+            bytes[block * BLOCK..(block + 1) * BLOCK].fill(byte);
+        }
+        let image = folder.path().join("image");
+        fs_err::write(&image, &bytes).unwrap();
+        let distance = distance(&image, &slots, &before).unwrap();
+        let expected = Distance {
+            version: "1.0".into(),
+            new: 2 * LENGTH,
+            total: 12 * LENGTH,
+        };
+        assert_eq!(distance, expected);
+        fs_err::write(&before, b"no bundle").unwrap();
+        assert!(super::distance(&image, &slots, &before).is_err());
+    }
 
     #[test]
     fn a_budget_is_half_unless_somebody_says_how_much() {
