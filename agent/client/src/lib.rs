@@ -79,6 +79,14 @@ pub enum DeviceError {
         /// HTTP status.
         status: u16,
     },
+    /// It began, and could not do it.
+    #[error("{host}: {message}")]
+    Problem {
+        /// Who was asked.
+        host: String,
+        /// What it says.
+        message: String,
+    },
     /// A file of this machine.
     #[error("cannot read {path}")]
     File {
@@ -141,6 +149,11 @@ impl Device {
             pinned,
             client,
         })
+    }
+
+    /// Returns its name or address.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Tells how its updates stand.

@@ -58,9 +58,8 @@ fn install(arguments: &InstallArguments, ui: &mut Ui) -> Outcome {
         return until_kept(&device, begun, ui);
     }
     let view = look(&device, ui)?;
-    let offer = view.offer.as_ref().ok_or_else(|| CommandError::Usage {
-        text: format!("version {} is the newest", view.version),
-    })?;
+    let newest = || refused(&device, format!("version {} is the newest", view.version));
+    let offer = view.offer.as_ref().ok_or_else(newest)?;
     let when = if arguments.at_night {
         When::Night
     } else {
@@ -139,6 +138,14 @@ fn remember(known: &PathBuf, host: &str, fingerprint: Fingerprint) -> Result<(),
     write().map_err(CommandError::io("remember the device"))
 }
 
+/// The command line was right, and the device did not do it.
+fn refused(device: &Device, message: String) -> CommandError {
+    CommandError::Device(DeviceError::Problem {
+        host: device.host().to_owned(),
+        message,
+    })
+}
+
 fn look(device: &Device, ui: &mut Ui) -> Result<View, CommandError> {
     follow(device, device.look(), ui)
 }
@@ -163,9 +170,7 @@ fn follow(
         view = device.view().map_err(CommandError::Device)?;
     }
     match &view.problem {
-        Some(problem) => Err(CommandError::Usage {
-            text: problem.clone(),
-        }),
+        Some(problem) => Err(refused(device, problem.clone())),
         None => Ok(view),
     }
 }

@@ -42,6 +42,11 @@ pub enum KeysError {
         /// The folder.
         folder: PathBuf,
     },
+    /// There is nothing to put another in the place of.
+    #[error(
+        "no key is in a file here: `bakelite keys add` adds another, and `revoke` takes the old one away"
+    )]
+    NoFile,
     /// No such key.
     #[error("“{id}” is no key, or more than one; there are {}", known.join(", "))]
     Unknown {

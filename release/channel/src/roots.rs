@@ -50,6 +50,9 @@ impl Keys {
     pub fn rotate(&self, now: i64) -> Result<Next, KeysError> {
         let facts = self.facts()?;
         let old = self.files()?;
+        if old.is_empty() {
+            return Err(KeysError::NoFile);
+        }
         let mut gone = Vec::new();
         for signer in &old {
             gone.push(signer.public()?);

@@ -236,6 +236,7 @@ fn an_agent_and_a_program_sign_like_a_file() {
     publish(folder.path(), &keys, "1.0").unwrap();
     let count = |root: &str| seen_by(root, folder.path(), &Seen::default()).unwrap().0;
     assert_eq!(count(keys.newest_root()), 1);
+    assert!(matches!(keys.rotate(NOW), Err(KeysError::NoFile)));
     let alone = publish(folder.path(), &read(None), "2.0");
     assert!(matches!(
         alone,
