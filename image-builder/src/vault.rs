@@ -1,13 +1,15 @@
 //! Every package that was ever locked, by content: `vault/<first two digits>/<sha256>.deb`.
 //!
 //! A package is downloaded once. What lies under its digest was checked against it; downloads under
-//! way lie in `vault/partial/` and are gone on with after a break.
+//! way lie in `vault/partial/` and are gone on with after a break. Several caches may share a vault: one build
+//! at a time fetches, and holds `vault/lock` meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use content_digest::Sha256Digest;
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::Host;
 use crate::download::{DownloadError, Downloader};
@@ -100,11 +102,13 @@ impl Vault {
         packages: &[&LockedPackage],
         sink: Sink<'_>,
     ) -> Result<(), VaultError> {
-        let missing = self.missing(packages);
-        if missing.is_empty() {
+        if self.missing(packages).is_empty() {
             return Ok(());
         }
         fs_err::create_dir_all(self.root.join("partial")).map_err(VaultError::Write)?;
+        let _lock = self.lock().map_err(VaultError::Write)?;
+        // Whoever had the lock before may have fetched the same.
+        let missing = self.missing(packages);
         let total: u64 = missing.iter().map(|package| package.size).sum();
         let (done, next) = (AtomicU64::new(0), AtomicUsize::new(0));
         let failure = Mutex::new(None);
@@ -142,6 +146,15 @@ impl Vault {
             .into_inner()
             .expect("no panics while held")
             .map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> std::io::Result<Flock<std::fs::File>> {
+        let file = fs_err::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.root.join("lock"))?;
+        Flock::lock(file.into_parts().0, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
     }
 
     fn fetch(

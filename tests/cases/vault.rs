@@ -84,6 +84,21 @@ fn a_package_is_downloaded_once_ever() {
 }
 
 #[test]
+fn of_several_builds_that_share_a_vault_one_fetches() {
+    let world = world();
+    let begin = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                begin.wait();
+                world.fill().unwrap();
+            });
+        }
+    });
+    assert_eq!(world.mirror.requests("sample.deb"), 1);
+}
+
+#[test]
 fn a_cut_download_goes_on_where_it_ended() {
     let world = world();
     world.mirror.fault("sample.deb", Fault::Cut(100_000, 2));
