@@ -1,15 +1,14 @@
 //! The power is cut at random moments of an update: while it is fetched and written, while the slot is asked for, at its first start,
-//! while it is tried and kept. `scripts/kill-updates` does it more often than CI has time for.
+//! while it is tried and kept. Once in CI; `scripts/kill-updates` does it more often than CI has time for.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use bakelite_tests::bakelite::{command, text};
-use bakelite_tests::device::Device;
 use serde_json::{Value, json};
 
-use super::device_update::{STATUS, World, is_resting, publish_all};
+use super::device_update::{STATUS, World, is_resting};
 
 /// Longer than an update takes when nothing disturbs it, restart and trial included.
 const LONGEST: Duration = Duration::from_secs(100);
@@ -87,25 +86,24 @@ fn doing(world: &World) -> String {
     }
 }
 
-#[test]
-fn a_device_whose_power_is_cut_again_and_again_starts_each_time_and_ends_with_the_new_version() {
+/// Cuts the power as often as `BAKELITE_KILLS` says: of what is going on first, then of updates to and fro.
+#[expect(
+    clippy::print_stdout,
+    reason = "whoever cuts often reads how often it was what"
+)]
+pub(super) fn cut_again_and_again(world: &mut World) {
     let (kills, seed) = (number("BAKELITE_KILLS", 1), number("BAKELITE_SEED", 1));
-    let folder = tempfile::tempdir().unwrap();
-    let (server, first) = publish_all(folder.path());
-    let image = first.join("kvm-probe-1.0.0.img.zst");
-    let mut world = World::new(Device::boot_image(folder.path(), &image, true), &server);
-    world.device.claim();
     let random = &mut Random(seed);
     let mut tally = BTreeMap::<String, u32>::new();
     let mut floor = (0, 0);
     for kill in 1..=kills {
-        begin(&world, random);
+        begin(world, random);
         let wait = random.below(u64::try_from(LONGEST.as_millis()).unwrap());
         std::thread::sleep(Duration::from_millis(wait));
-        let what = doing(&world);
+        let what = doing(world);
         let port = world.device.port;
         world.device.cut_power(port);
-        let (version, state) = look(&world);
+        let (version, state) = look(world);
         println!(
             "{kill}: after {wait} ms, while it was at “{what}”: {version} runs, {}",
             state["phase"]["phase"]
@@ -116,27 +114,26 @@ fn a_device_whose_power_is_cut_again_and_again_starts_each_time_and_ends_with_th
             state["rollback-index"].as_u64().unwrap(),
             state["clock-floor"].as_u64().unwrap(),
         );
-        assert!(counters >= floor && counters.1 >= floor.1, "a counter fell");
+        assert!(
+            counters.0 >= floor.0 && counters.1 >= floor.1,
+            "a counter fell: {counters:?} from {floor:?}"
+        );
         floor = counters;
     }
     println!("{kills} cuts, seed {seed}: {tally:?}");
-    // Whatever was going on comes to its end, and the next update is kept. Its owner has it done from another computer.
+    // Whatever was going on comes to its end.
     world.await_status(is_resting);
-    let (version, _) = look(&world);
-    from_another_computer(
-        &world,
-        folder.path(),
-        if version == "1.0.0" {
-            "install"
-        } else {
-            "back"
-        },
-    );
-    assert_ne!(look(&world).0, version);
 }
 
-/// `bakelite device` waits over restart and trial, and believes the certificate only that the device's console shows.
-fn from_another_computer(world: &World, folder: &Path, what: &str) {
+/// The owner has the device change to its other version from another computer. `bakelite device` waits over restart and trial, and
+/// believes the certificate only that the device's console shows.
+pub(super) fn from_another_computer(world: &World, folder: &Path) {
+    let (version, _) = look(world);
+    let what = if version == "1.0.0" {
+        "install"
+    } else {
+        "back"
+    };
     let made = json!({ "name": "laptop", "role": "admin", "days": 1 });
     let (status, token) = world.device.ask("POST", "/api/v1/tokens", &made);
     assert!(status < 300, "{token}");
@@ -165,4 +162,5 @@ fn from_another_computer(world: &World, folder: &Path, what: &str) {
     assert!(good, "{said}");
     let (good, said) = run(&[what, &host]);
     assert!(good && said.contains("was kept"), "{said}");
+    assert_ne!(look(world).0, version);
 }

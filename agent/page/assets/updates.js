@@ -59,7 +59,7 @@ function now(view, stop) {
   if (doing.what === "wait") parts.push(h("p", { role: "status" }, `Version ${doing.version} is written, and is tried when the device restarts. `, stop("Do not try it")));
   if (doing.what === "trial") {
     const held = h("ul", { class: "checks" }, doing.checks.map((check) => h("li", { class: check.problem && check.counts && !check["is-pending"] ? "bad" : "" }, check.problem ? `${check["is-pending"] ? "…" : "✗"} ${check.name}: ${check.problem}${check.counts ? "" : " (as before the update: it does not count)"}` : `✓ ${check.name}`)));
-    parts.push(h("div", { class: "box" }, h("p", { role: "status" }, `Version ${doing.version} is on trial: all has been well for ${doing.healthy} of ${doing.needed} seconds. If it does not stay so, the device goes back by itself in ${doing.left} seconds.`), held, stop("Go back now")));
+    parts.push(h("div", { class: "box" }, h("p", { role: "status" }, `Version ${doing.version} is on trial: ${doing.needed ? `all has been well for ${doing.healthy} of ${doing.needed} seconds. If it does not stay so, the device goes back by itself in ${doing.left} seconds.` : "it has just started."}`), held, stop("Go back now")));
   }
   const { outcome } = view;
   if (outcome && doing.what === "rest") {

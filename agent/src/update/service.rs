@@ -37,9 +37,9 @@ impl Shared {
 }
 
 pub(super) fn run() -> Result<(), Failure> {
-    let own = Own::open()?;
+    let mut own = Own::open()?;
     let shared = Arc::new(Shared {
-        view: Mutex::new(Worker::first_view(&own)),
+        view: Mutex::new(Worker::first_view(&mut own)),
         stop: Arc::default(),
     });
     let (sender, receiver) = mpsc::channel();

@@ -68,9 +68,9 @@ impl Worker {
         }
     }
 
-    /// Returns what is known before anything is done.
-    pub(super) fn first_view(own: &Own) -> View {
-        View {
+    /// Returns what is known before anything is done: whoever asks before a trial has begun to look must not take it for over.
+    pub(super) fn first_view(own: &mut Own) -> View {
+        let mut view = View {
             version: own.version().to_owned(),
             slot: own.running().to_string(),
             doing: Doing::Rest,
@@ -84,7 +84,9 @@ impl Worker {
             choices: choices::load(),
             firmware_helps: own.way() == Way::OneShot,
             events: Vec::new(),
-        }
+        };
+        stand(own, &mut view);
+        view
     }
 
     pub(super) fn run(mut self) -> Result<(), Failure> {
@@ -190,27 +192,7 @@ impl Worker {
 
     /// Shows how it stands between two deeds.
     fn show_rest(&mut self) {
-        let events = self.own.events();
-        let (state, floor) = (self.own.state(), self.own.floor());
-        let mut view = self.shared.view();
-        view.doing = match &state.phase {
-            Phase::Written { update } | Phase::Armed { update, .. } => Doing::Wait {
-                version: update.version.clone(),
-            },
-            _ => Doing::Rest,
-        };
-        view.outcome = state.outcome.clone().map(|outcome| Ended {
-            version: outcome.version,
-            is_kept: outcome.is_kept,
-            reason: outcome.reason,
-        });
-        view.before = state
-            .other
-            .as_ref()
-            .filter(|other| other.rollback_index >= floor)
-            .map(|other| other.version.clone());
-        view.slot = self.own.running().to_string();
-        view.events = events;
+        stand(&mut self.own, &mut self.shared.view());
     }
 
     /// Does what the owner chose that the device does by itself.
@@ -447,6 +429,38 @@ impl Worker {
         install::arm(&mut self.own)?;
         self.own.restart()
     }
+}
+
+/// Puts what the device remembers into a view.
+fn stand(own: &mut Own, view: &mut View) {
+    view.events = own.events();
+    view.slot = own.running().to_string();
+    let (state, floor) = (own.state(), own.floor());
+    view.doing = match &state.phase {
+        Phase::Written { update } | Phase::Armed { update, .. } => Doing::Wait {
+            version: update.version.clone(),
+        },
+        Phase::Trial { update, .. }
+        | Phase::Committing { update, .. }
+        | Phase::Returning { update, .. } => Doing::Trial {
+            version: update.version.clone(),
+            checks: Vec::new(),
+            healthy: 0,
+            needed: 0,
+            left: 0,
+        },
+        Phase::Idle | Phase::Writing { .. } => Doing::Rest,
+    };
+    view.outcome = state.outcome.clone().map(|outcome| Ended {
+        version: outcome.version,
+        is_kept: outcome.is_kept,
+        reason: outcome.reason,
+    });
+    view.before = state
+        .other
+        .as_ref()
+        .filter(|other| other.rollback_index >= floor)
+        .map(|other| other.version.clone());
 }
 
 fn flow(shared: &Shared) -> Flow {
