@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use ota_bundle::{Bundle, HEAD_LENGTH, Head, Kind};
+use ota_bundle::{Bundle, HEAD_LENGTH, Head, Kind, SEGMENT};
 
 use super::bundle::Slots;
 
@@ -21,6 +21,8 @@ pub struct Distance {
     pub version: String,
     /// Bytes in blocks that are nowhere in the earlier version.
     pub new: u64,
+    /// Bytes in segments that the earlier version has not at the same place: so much is written to its slot.
+    pub moved: u64,
     /// Bytes of both slots.
     pub total: u64,
 }
@@ -30,10 +32,11 @@ impl Distance {
     pub fn sentence(&self, budget_mib: Option<u32>) -> String {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let text = format!(
-            "{} of {} MiB are not in version {}: devices that have it fetch less than that",
+            "{} of {} MiB are not in version {}: devices that have it fetch less than that, and write {} MiB",
             mib(self.new),
             mib(self.total),
-            self.version
+            self.version,
+            mib(self.moved)
         );
         let budget = budget_mib.map_or(self.total * MOST_PERCENT / 100, |mib| u64::from(mib) << 20);
         if self.new <= budget {
@@ -65,32 +68,42 @@ pub fn bundle_in(build: &Path) -> Option<PathBuf> {
 
 /// Compares the first slot of an image with a bundle. Whether somebody signed the bundle does not matter: it is only counted.
 pub fn distance(image: &Path, slots: &Slots, before: &Path) -> io::Result<Distance> {
-    let (version, known) = blocks(before)?;
+    let (version, [root, boot]) = blocks(before)?;
+    let known: HashSet<u64> = root.iter().chain(&boot).copied().collect();
     let mut file = fs_err::File::open(image)?;
-    let (mut new, mut total) = (0, 0);
+    let mut distance = Distance {
+        version,
+        new: 0,
+        moved: 0,
+        total: 0,
+    };
     let mut fresh = HashSet::new();
-    let mut block = Vec::with_capacity(BLOCK);
-    for (place, length) in [slots.root, slots.boot] {
+    let mut segment = Vec::with_capacity(SEGMENT as usize);
+    for ((place, length), old) in [(slots.root, root), (slots.boot, boot)] {
         file.seek(SeekFrom::Start(place))?;
-        let mut reader = io::BufReader::with_capacity(1 << 20, (&mut file).take(length));
+        let mut reader = (&mut file).take(length);
+        let mut old = old.chunks(SEGMENT as usize / BLOCK);
         loop {
-            block.clear();
-            (&mut reader).take(BLOCK as u64).read_to_end(&mut block)?;
-            if block.is_empty() {
+            segment.clear();
+            (&mut reader)
+                .take(SEGMENT.into())
+                .read_to_end(&mut segment)?;
+            if segment.is_empty() {
                 break;
             }
-            let name = name(&block);
-            total += block.len() as u64;
-            if !known.contains(&name) && fresh.insert(name) {
-                new += block.len() as u64;
+            distance.total += segment.len() as u64;
+            let names: Vec<u64> = segment.chunks(BLOCK).map(name).collect();
+            if old.next() != Some(&names[..]) {
+                distance.moved += segment.len() as u64;
+            }
+            for (name, block) in names.iter().zip(segment.chunks(BLOCK)) {
+                if !known.contains(name) && fresh.insert(*name) {
+                    distance.new += block.len() as u64;
+                }
             }
         }
     }
-    Ok(Distance {
-        version,
-        new,
-        total,
-    })
+    Ok(distance)
 }
 
 /// Eight bytes are enough to count by.
@@ -99,8 +112,8 @@ fn name(block: &[u8]) -> u64 {
     u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("32 bytes"))
 }
 
-/// Returns a bundle's version, and all of its blocks.
-fn blocks(path: &Path) -> io::Result<(String, HashSet<u64>)> {
+/// Returns a bundle's version, and all blocks of its root and its boot slot.
+fn blocks(path: &Path) -> io::Result<(String, [Vec<u64>; 2])> {
     let bad = |what: String| io::Error::other(format!("{}: {what}", path.display()));
     let mut file = fs_err::File::open(path)?;
     let mut bytes = vec![0; HEAD_LENGTH];
@@ -113,18 +126,18 @@ fn blocks(path: &Path) -> io::Result<(String, HashSet<u64>)> {
     let bundle = Bundle::read(&bytes).map_err(|error| bad(error.to_string()))?;
     let id = content_digest::Sha256Digest::of(bundle.manifest_bytes());
     let bundle = bundle.verify(id).map_err(|error| bad(error.to_string()))?;
-    let (mut stored, mut plain, mut known) = (Vec::new(), Vec::new(), HashSet::new());
-    for segment in [Kind::Root, Kind::Boot]
-        .iter()
-        .flat_map(|kind| bundle.segments(*kind))
-    {
-        stored.resize(segment.stored as usize, 0);
-        file.seek(SeekFrom::Start(segment.offset))?;
-        file.read_exact(&mut stored)?;
-        segment
-            .unpack(&stored, &mut plain)
-            .map_err(|error| bad(error.to_string()))?;
-        known.extend(plain.chunks(BLOCK).map(name));
+    let (mut stored, mut plain) = (Vec::new(), Vec::new());
+    let mut known = [Vec::new(), Vec::new()];
+    for (kind, known) in [Kind::Root, Kind::Boot].into_iter().zip(&mut known) {
+        for segment in bundle.segments(kind) {
+            stored.resize(segment.stored as usize, 0);
+            file.seek(SeekFrom::Start(segment.offset))?;
+            file.read_exact(&mut stored)?;
+            segment
+                .unpack(&stored, &mut plain)
+                .map_err(|error| bad(error.to_string()))?;
+            known.extend(plain.chunks(BLOCK).map(name));
+        }
     }
     Ok((bundle.manifest().version.clone(), known))
 }
@@ -206,9 +219,18 @@ mod tests {
         let expected = Distance {
             version: "1.0".into(),
             new: 2 * LENGTH,
+            moved: 12 * LENGTH,
             total: 12 * LENGTH,
         };
         assert_eq!(distance, expected);
+        // Only the boot slot differs: the root stays where it is.
+        bytes.rotate_left(3 * BLOCK);
+        for (block, byte) in bytes.chunks_mut(BLOCK).zip(1..) {
+            block.fill(if byte == 12 { 99 } else { byte });
+        }
+        fs_err::write(&image, &bytes).unwrap();
+        let distance = super::distance(&image, &slots, &before).unwrap();
+        assert_eq!((distance.new, distance.moved), (LENGTH, 2 * LENGTH));
         fs_err::write(&before, b"no bundle").unwrap();
         assert!(super::distance(&image, &slots, &before).is_err());
     }
@@ -218,11 +240,12 @@ mod tests {
         let distance = |new: u64| Distance {
             version: "1.0".into(),
             new: new << 20,
+            moved: 9 << 20,
             total: 100 << 20,
         };
         assert_eq!(
             distance(7).sentence(None),
-            "7 of 100 MiB are not in version 1.0: devices that have it fetch less than that"
+            "7 of 100 MiB are not in version 1.0: devices that have it fetch less than that, and write 9 MiB"
         );
         assert!(!distance(50).sentence(None).starts_with("warning"));
         assert!(distance(51).sentence(None).starts_with("warning"));

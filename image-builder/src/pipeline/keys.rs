@@ -58,7 +58,7 @@ impl Keys {
         };
         let below = initramfs.as_ref().unwrap_or(&base);
         let image = image_inputs(recipe, &tools, agent.as_ref(), below)?;
-        let mut outputs = Inputs::new("outputs 5");
+        let mut outputs = Inputs::new("outputs 6");
         outputs.add("the image", image.key().as_bytes());
         outputs.add("the lock", lock.to_text());
         outputs.add("the rollback index", recipe.rollback_index.to_le_bytes());

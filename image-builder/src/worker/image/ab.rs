@@ -8,6 +8,7 @@ use boot_partition::mbr::SECTOR;
 use content_digest::DigestBuilder;
 use verity_tree::{SALT, Salted, Superblock, Tree};
 
+use super::groups::Groups;
 use super::{BLOCK, Image, Report, boot_files, within};
 use crate::dpkg::Scripts;
 use crate::initramfs;
@@ -22,6 +23,8 @@ const PANIC: &str = "panic=10";
 const FIRST_STAGE: &str = "bootcode.bin";
 /// Largest size that the data partition can grow to while it is in use, in blocks: 1 TiB.
 const MOST_DATA: u64 = 1 << 28;
+/// How many inodes must have the same extended attribute before they share it: more than there are.
+const NO_SHARED_ATTRIBUTES: &str = "-x1000000000";
 /// Data blocks that one thread hashes at a time.
 const PORTION: usize = 256;
 
@@ -100,8 +103,7 @@ impl Image {
         version: &str,
     ) -> Result<Slots, TaskError> {
         let file = Path::new(finish::OUT).join("root.erofs");
-        self.make_erofs(&file, version)?;
-        let length = fs_err::metadata(&file)?.len().next_multiple_of(BLOCK);
+        let length = self.make_erofs(&file, version)?;
         let digest = DigestBuilder::new()
             .part("salt 1")
             .part(&self.identities.root_uuid)
@@ -143,8 +145,10 @@ impl Image {
         })
     }
 
-    /// Compressed in a way that leaves unchanged files unchanged: no tails inside inodes, no fragments shared by files.
-    fn make_erofs(&self, file: &Path, version: &str) -> Result<(), TaskError> {
+    /// Compressed in a way that leaves unchanged files unchanged, and laid out so that they stay where they were: no tails inside
+    /// inodes, nothing shared by files. Returns the length in bytes.
+    fn make_erofs(&self, file: &Path, version: &str) -> Result<u64, TaskError> {
+        let packed = file.with_extension("packed");
         let (time, workers) = (
             self.timestamp.to_string(),
             format!("--workers={}", self.threads),
@@ -152,11 +156,12 @@ impl Image {
         // They lie in the boot slot.
         let without =
             ["vmlinuz", "initrd.img"].map(|name| format!("--exclude-path=boot/{name}-{version}"));
-        let target = file.display().to_string();
+        let target = packed.display().to_string();
         let arguments = [
             "--quiet",
             "-zlz4hc",
             "-Enoinline_data",
+            NO_SHARED_ATTRIBUTES,
             "-T",
             &time,
             "-U",
@@ -169,13 +174,18 @@ impl Image {
             &target,
             super::TREE,
         ];
-        Ok(Scripts::new(self.timestamp).run(
+        Scripts::new(self.timestamp).run(
             Path::new("/usr/bin/mkfs.erofs"),
             &arguments,
             &[],
             "erofs-utils",
             "mkfs.erofs",
-        )?)
+        )?;
+        let groups = Groups::read(Path::new(super::TREE))?;
+        let (from, to) = (fs_err::File::open(&packed)?, fs_err::File::create(file)?);
+        let length = erofs_layout::lay_out(from.file(), to.file(), &mut |path| groups.of(path))?;
+        fs_err::remove_file(&packed)?;
+        Ok(length)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod ab;
 mod boot_files;
+mod groups;
 mod single;
 
 use std::path::{Path, PathBuf};
