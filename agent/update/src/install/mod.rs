@@ -1,24 +1,20 @@
 //! Writes a bundle into the slot that does not run. What is there already is not written, what the running slot has is not
-//! fetched; nothing is kept but the slot itself, so going on after a power cut is reading it again.
+//! fetched; nothing is kept but the slot itself, so going on after a power cut is reading it again. What was written is read back.
 //!
 //! The first sector of the boot slot goes first and comes last: a half slot cannot start.
 
 mod place;
-mod verify;
+mod work;
 
 use std::io;
 
 use agent_region::Slot;
 use agent_region::disk::Disk;
-use boot_partition::mbr::SECTOR;
 use ota_bundle::delta::Patch;
-use ota_bundle::{Bundle, Kind, Segment, SegmentError, Verified};
+use ota_bundle::{Bundle, Kind, SegmentError, Verified};
 
-use crate::boot::SECTOR_BYTES;
 pub use place::{Facts, Misfit, Places};
-
-/// Bytes that are written between two flushes: so much is written again at most after a power cut.
-const FLUSH_EVERY: u64 = 16 << 20;
+use work::Work;
 
 /// Where a bundle's bytes come from.
 pub trait Source {
@@ -95,55 +91,20 @@ pub fn install(
 ) -> Result<Progress, InstallError> {
     let places = Places::find(disk, bundle.manifest())?;
     let images = &bundle.manifest().images;
-    let mut work = Work {
-        disk,
-        source,
-        places,
-        running,
-        number: 0,
-        reference: Vec::new(),
-        progress,
-        so_far: Progress {
-            total: images.iter().map(|image| image.length).sum(),
-            ..Progress::default()
-        },
-        unflushed: 0,
-        stored: Vec::new(),
-        plain: Vec::new(),
-        there: Vec::new(),
-    };
-    let target = running.other();
-    let head_place = places.offset(Kind::Boot, target);
-    work.destroy_head(head_place)?;
+    let total = images.iter().map(|image| image.length).sum();
+    let mut work = Work::new(disk, source, places, running, progress, total);
+    work.destroy_head()?;
     for segment in bundle.segments(Kind::Root) {
-        work.segment(
-            segment,
-            places.offset(Kind::Root, running),
-            places.offset(Kind::Root, target),
-        )?;
+        work.segment(Kind::Root, segment)?;
     }
-    let from = places.offset(Kind::Boot, running);
-    let (mut head, mut rest) = (None, bundle.segments(Kind::Boot).iter());
+    let mut rest = bundle.segments(Kind::Boot).iter();
     if let Some(first) = rest.next() {
-        head = Some(work.first_boot_segment(first, from, head_place)?);
+        work.first_boot_segment(first)?;
     }
     for segment in rest {
-        work.segment(segment, from, head_place)?;
+        work.segment(Kind::Boot, segment)?;
     }
-    work.flush()?;
-    let head = head.unwrap_or_default();
-    let manifest = bundle.manifest();
-    let root = places.offset(Kind::Root, target);
-    verify::image(work.disk, manifest.image(Kind::Root), root, &[], "root")?;
-    verify::image(
-        work.disk,
-        manifest.image(Kind::Boot),
-        head_place,
-        &head,
-        "boot",
-    )?;
-    work.write_head(head_place, &head)?;
-    Ok(work.so_far)
+    work.finish()
 }
 
 /// What installing would cost.
@@ -192,179 +153,4 @@ pub fn count(
         }
     }
     Ok(cost)
-}
-
-struct Work<'w, D, S, P> {
-    disk: &'w mut D,
-    source: &'w mut S,
-    places: Places,
-    running: Slot,
-    /// Segments that are done.
-    number: u32,
-    reference: Vec<u8>,
-    progress: &'w mut P,
-    so_far: Progress,
-    unflushed: u64,
-    stored: Vec<u8>,
-    plain: Vec<u8>,
-    there: Vec<u8>,
-}
-
-impl<D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'_, D, S, P> {
-    /// Makes the slot one that no firmware starts.
-    fn destroy_head(&mut self, place: u64) -> Result<(), InstallError> {
-        let mut sector = [0; SECTOR_BYTES];
-        self.disk
-            .read_at(place, &mut sector)
-            .map_err(InstallError::Disk)?;
-        if sector != [0; SECTOR_BYTES] {
-            self.disk
-                .write_at(place, &[0; SECTOR_BYTES])
-                .map_err(InstallError::Disk)?;
-            self.disk.flush().map_err(InstallError::Disk)?;
-        }
-        Ok(())
-    }
-
-    fn write_head(&mut self, place: u64, head: &[u8]) -> Result<(), InstallError> {
-        self.disk
-            .write_at(place, head)
-            .map_err(InstallError::Disk)?;
-        self.disk.flush().map_err(InstallError::Disk)?;
-        self.disk.forget(place, SECTOR);
-        let mut back = vec![0; head.len()];
-        self.disk
-            .read_at(place, &mut back)
-            .map_err(InstallError::Disk)?;
-        if back == head {
-            Ok(())
-        } else {
-            Err(InstallError::NotKept { part: "boot" })
-        }
-    }
-
-    /// Puts one segment where it belongs, unless it is there. Most are as in the running slot: those are hashed once.
-    fn segment(&mut self, segment: &Segment, from: u64, to: u64) -> Result<(), InstallError> {
-        let is_running = self.take_from(segment, from)?;
-        self.there.resize(segment.length as usize, 0);
-        self.disk
-            .read_at(to + segment.place, &mut self.there)
-            .map_err(InstallError::Disk)?;
-        if is_running && self.there == self.plain || !is_running && segment.is(&self.there) {
-            return self.done(segment);
-        }
-        if !is_running {
-            self.fetch(segment)?;
-        }
-        self.disk
-            .write_at(to + segment.place, &self.plain)
-            .map_err(InstallError::Disk)?;
-        self.wrote(self.plain.len())?;
-        self.done(segment)
-    }
-
-    /// Puts the first segment of the boot slot there, but for its first sector, which is returned.
-    fn first_boot_segment(
-        &mut self,
-        segment: &Segment,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<u8>, InstallError> {
-        if !self.take_from(segment, from)? {
-            self.fetch(segment)?;
-        }
-        let sector = self.plain.len().min(SECTOR_BYTES);
-        let head = self.plain[..sector].to_vec();
-        self.there.resize(segment.length as usize, 0);
-        self.disk
-            .read_at(to, &mut self.there)
-            .map_err(InstallError::Disk)?;
-        if self.there[sector..] != self.plain[sector..] {
-            self.disk
-                .write_at(to + sector as u64, &self.plain[sector..])
-                .map_err(InstallError::Disk)?;
-            self.wrote(self.plain.len() - sector)?;
-        }
-        self.done(segment)?;
-        Ok(head)
-    }
-
-    /// Has the segment in `plain` if the running slot has the same.
-    fn take_from(&mut self, segment: &Segment, from: u64) -> Result<bool, InstallError> {
-        self.plain.resize(segment.length as usize, 0);
-        self.disk
-            .read_at(from + segment.place, &mut self.plain)
-            .map_err(InstallError::Disk)?;
-        Ok(segment.is(&self.plain))
-    }
-
-    /// Has the segment in `plain`, made of what runs or from the bundle.
-    fn fetch(&mut self, segment: &Segment) -> Result<(), InstallError> {
-        if let Some(patch) = self.source.patch(self.number).cloned()
-            && self.apply(segment, &patch)?
-        {
-            return Ok(());
-        }
-        self.stored.clear();
-        if segment.stored > 0 {
-            self.source
-                .read(segment.offset, segment.stored, &mut self.stored)
-                .map_err(InstallError::Source)?;
-            self.so_far.fetched += u64::from(segment.stored);
-        }
-        Ok(segment.unpack(&self.stored, &mut self.plain)?)
-    }
-
-    /// Makes the segment of what runs. A patch that cannot be had, or that makes something else, is passed over: the bundle has
-    /// all segments whole.
-    fn apply(&mut self, segment: &Segment, patch: &Patch) -> Result<bool, InstallError> {
-        self.reference.clear();
-        for range in &patch.ranges {
-            let Some(place) =
-                self.places
-                    .within(range.kind, self.running, range.offset, range.length)
-            else {
-                return Ok(false);
-            };
-            let from = self.reference.len();
-            self.reference.resize(from + range.length as usize, 0);
-            self.disk
-                .read_at(place, &mut self.reference[from..])
-                .map_err(InstallError::Disk)?;
-        }
-        self.stored.clear();
-        if self.source.read_patch(patch, &mut self.stored).is_err() {
-            return Ok(false);
-        }
-        self.so_far.fetched += self.stored.len() as u64;
-        let made = patch.unpack(&self.stored, &self.reference, segment, &mut self.plain);
-        Ok(made.is_ok())
-    }
-
-    fn wrote(&mut self, count: usize) -> Result<(), InstallError> {
-        self.so_far.written += count as u64;
-        self.unflushed += count as u64;
-        if self.unflushed >= FLUSH_EVERY {
-            self.flush()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), InstallError> {
-        self.unflushed = 0;
-        self.disk.flush().map_err(InstallError::Disk)
-    }
-
-    fn done(&mut self, segment: &Segment) -> Result<(), InstallError> {
-        self.so_far.done += u64::from(segment.length);
-        self.number += 1;
-        match (self.progress)(self.so_far) {
-            Flow::On => Ok(()),
-            Flow::Stop => {
-                self.flush()?;
-                Err(InstallError::Stopped)
-            }
-        }
-    }
 }
