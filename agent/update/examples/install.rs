@@ -1,7 +1,8 @@
 //! Installs a version out of a channel's folder into the other slot of a disk, as a device does, and says what that took: bytes, time,
 //! memory. `scripts/bench-updates` runs it; `docs/benchmarks.md` has the results.
 //!
-//! Arguments: the channel, the root to trust, the version that runs, the version to install, the disk, and `patches` or `whole`.
+//! Arguments: the channel, the root to trust, the version that runs, the version to install, the disk, and `patches` or `whole`; and
+//! how many bytes a second the disk reads and writes, if it is to be as slow as a card.
 
 #![expect(clippy::print_stdout, reason = "its results are for a script")]
 
@@ -10,15 +11,48 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agent_region::Slot;
+use agent_region::disk::Disk;
 use agent_update::install::{Flow, Source, install};
 use ota_bundle::delta::{DELTA_HEAD, Delta, DeltaHead, Patch};
 use ota_bundle::{Bundle, HEAD_LENGTH, Head, Verified};
 use update_trust::{Metadata, Said, Seen, Trusted, verify};
 
 type Failure = Box<dyn Error>;
+
+/// A disk that takes its time for every byte, and has no memory that would be faster.
+struct Card {
+    disk: File,
+    reads: f64,
+    writes: f64,
+}
+
+impl Disk for Card {
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        take(bytes.len(), self.reads);
+        self.disk.read_exact_at(bytes, offset)
+    }
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        take(bytes.len(), self.writes);
+        self.disk.write_all_at(bytes, offset)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.disk.sync_data()
+    }
+    fn length(&mut self) -> io::Result<u64> {
+        Ok(self.disk.metadata()?.len())
+    }
+    fn forget(&mut self, offset: u64, length: u64) {
+        Disk::forget(&mut self.disk, offset, length);
+    }
+}
+
+fn take(bytes: usize, rate: f64) {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    std::thread::sleep(Duration::from_secs_f64(f64::from(bytes) / rate));
+}
 
 /// A bundle and its patches, as files of the channel.
 struct Files {
@@ -45,9 +79,10 @@ impl Source for Files {
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [channel, root, from, to, disk, how] = &words[..] else {
-        return Err("usage: install CHANNEL ROOT FROM TO DISK patches|whole".into());
-    };
+    let ([channel, root, from, to, disk, how], rates) = words
+        .split_first_chunk()
+        .ok_or("usage: install CHANNEL ROOT FROM TO DISK patches|whole [READS WRITES]")?;
+    let rates: Vec<f64> = rates.iter().map(|rate| rate.parse()).collect::<Result<_, _>>()?;
     let channel = Path::new(channel);
     let (trusted, mut looked) = look(channel, &fs_err::read(root)?)?;
     let (_, before) = find(&trusted, from)?;
@@ -71,7 +106,11 @@ fn main() -> Result<(), Failure> {
         looked += bytes.len() as u64;
         source.delta = Some((Delta::read(&bytes, delta.table)?, file));
     }
-    let mut disk = File::options().read(true).write(true).open(disk)?;
+    let mut disk = Card {
+        disk: File::options().read(true).write(true).open(disk)?,
+        reads: rates.first().copied().unwrap_or(f64::INFINITY),
+        writes: rates.get(1).copied().unwrap_or(f64::INFINITY),
+    };
     let begun = Instant::now();
     let done = install(&mut disk, &bundle, Slot::A, &mut source, &mut |_| Flow::On)?;
     let seconds = begun.elapsed().as_secs_f64();
