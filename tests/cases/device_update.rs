@@ -113,7 +113,7 @@ fn publish_all(folder: &Path) -> (Static, PathBuf) {
 pub(super) struct World {
     pub(super) device: Device,
     /// Port of the host that has the channel, and what must be refused.
-    port: u16,
+    pub(super) port: u16,
     installs: Cell<u32>,
 }
 
@@ -332,7 +332,7 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     keep(&browser, "agent-update-kept.png");
     browser.press("Go back to it");
     cut_again_and_again(&mut world);
-    from_another_computer(&world, folder.path());
+    from_another_computer(&world, folder.path(), &server.fleet);
     // 32 MiB, on a device of 512: of the installer with all that it does.
     let peak = world.device.shell("sort -k 2 -n /data/peak | tail -n 1");
     let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bakelite_tests::bakelite::{command, text};
+use bakelite_tests::hawkbit::{Fleet, Order};
+use bakelite_tests::serve::HOST;
 use serde_json::{Value, json};
 
 use super::device_update::{STATUS, World, is_resting};
@@ -125,15 +127,16 @@ pub(super) fn cut_again_and_again(world: &mut World) {
     world.await_status(is_resting);
 }
 
-/// The owner has the device change to its other version from another computer. `bakelite device` waits over restart and trial, and
-/// believes the certificate only that the device's console shows.
-pub(super) fn from_another_computer(world: &World, folder: &Path) {
+/// A fleet server orders the other version, and the owner agrees from another computer. `bakelite device` waits over restart and
+/// trial, and believes the certificate only that the device's console shows.
+pub(super) fn from_another_computer(world: &World, folder: &Path, fleet: &Fleet) {
     let (version, _) = look(world);
-    let what = if version == "1.0.0" {
-        "install"
-    } else {
-        "back"
+    let other = if version == "1.0.0" { "2.0.0" } else { "1.0.0" };
+    let order = |update, asks_owner| {
+        let file = format!("channel/bundles/kvm-probe-{other}.upd");
+        fleet.order(&file, update, asks_owner);
     };
+    follow_fleet(world, fleet);
     let made = json!({ "name": "laptop", "role": "admin", "days": 1 });
     let (status, token) = world.device.ask("POST", "/api/v1/tokens", &made);
     assert!(status < 300, "{token}");
@@ -158,9 +161,74 @@ pub(super) fn from_another_computer(world: &World, folder: &Path) {
         !good && said.contains("something else answers in its place"),
         "{said}"
     );
-    let (good, said) = run(&["look", &host, "--fingerprint", shown]);
-    assert!(good, "{said}");
-    let (good, said) = run(&[what, &host]);
+    let fingerprint = shown;
+    // Taken back before anybody agreed.
+    order("attempt", true);
+    let (good, said) = run(&["look", &host, "--fingerprint", fingerprint]);
+    let offered = format!("version {other} is new");
+    assert!(good && said.contains(&offered), "{said}");
+    fleet.cancel();
+    let (good, said) = run(&["look", &host]);
+    assert!(good && !said.contains(&offered), "{said}");
+    assert_eq!(fleet.last().finished.as_deref(), Some("canceled"));
+    // And for good.
+    order("forced", true);
+    let (good, said) = run(&["install", &host]);
     assert!(good && said.contains("was kept"), "{said}");
-    assert_ne!(look(world).0, version);
+    assert_eq!(look(world).0, other);
+    let until = Instant::now() + Duration::from_mins(3);
+    while fleet.last().finished.is_none() {
+        assert!(Instant::now() < until, "{:?}", fleet.last());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let Order { said, finished, .. } = fleet.last();
+    assert_eq!(finished.as_deref(), Some("success"), "{said:?}");
+    let is_progress = |status: &Value| status["result"]["progress"]["of"] == 10;
+    assert!(said.iter().any(is_progress), "{said:?}");
+    assert_eq!(fleet.config()["product"], "kvm-probe");
+}
+
+/// The device gets a token and the server's address; what it must not install is refused without a person.
+fn follow_fleet(world: &World, fleet: &Fleet) {
+    let device = &world.device;
+    let (_, view) = device.get("/api/v1/update");
+    let mut choices = view["choices"].clone();
+    choices["source"] = format!("hawkbit+https://{HOST}:{}", world.port).into();
+    for (path, body) in [
+        ("token", json!({ "token": "a secret" })),
+        ("choices", choices),
+    ] {
+        let path = format!("/api/v1/update/{path}");
+        let (status, said) = device.ask("PUT", &path, &body);
+        assert!(
+            status < 300 && !said.to_string().contains("a secret"),
+            "{said}"
+        );
+    }
+    // It tries at once, and says what is wrong.
+    let until = Instant::now() + Duration::from_mins(2);
+    loop {
+        let (_, view) = device.get("/api/v1/update");
+        let problem = view["problem"].as_str().unwrap_or_default();
+        if problem.contains("does not take this device's token") {
+            break;
+        }
+        assert!(Instant::now() < until, "{view}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    fleet.know("a secret");
+    fleet.order("board/bundles/kvm-probe-3.0.0.upd", "forced", false);
+    let until = Instant::now() + Duration::from_mins(3);
+    while fleet.last().finished.is_none() {
+        device.shell("bakelite-agent update look 2>&1");
+        assert!(Instant::now() < until, "{:?}", fleet.last());
+    }
+    let Order { said, finished, .. } = fleet.last();
+    assert_eq!(finished.as_deref(), Some("failure"));
+    assert!(
+        said[0]["details"]
+            .to_string()
+            .contains("raspberrypi,5-model-b"),
+        "{said:?}"
+    );
 }

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod cut;
 pub mod device;
 pub mod github;
+pub mod hawkbit;
 pub mod serve;
 #[expect(clippy::cast_possible_truncation, reason = "small disks")]
 pub mod slots;

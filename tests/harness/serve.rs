@@ -2,6 +2,8 @@
 
 use axum::Router;
 
+use crate::hawkbit::{Fleet, PLACES, Reply};
+
 /// Serves a router on a free port of 127.0.0.1. Returns `127.0.0.1:PORT`.
 pub fn on_loopback(router: Router) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
@@ -65,6 +67,8 @@ pub struct Static {
     pub sent: std::sync::Arc<std::sync::atomic::AtomicU64>,
     /// Connections are ended after so many bytes more; for networks that fail.
     pub fails_after: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// A fleet server at the same port, whose orders are about files of the folder.
+    pub fleet: std::sync::Arc<Fleet>,
 }
 
 /// The host, as a machine of QEMU's own network sees it.
@@ -92,18 +96,21 @@ pub fn folder_over_tls(folder: std::path::PathBuf) -> Static {
         certificate: made.cert.pem(),
         sent: Arc::default(),
         fails_after: Arc::new(AtomicU64::new(u64::MAX)),
+        fleet: Arc::default(),
     };
     let (sent, fails_after) = (Arc::clone(&server.sent), Arc::clone(&server.fails_after));
+    let fleet = Arc::clone(&server.fleet);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (config, folder) = (Arc::clone(&config), folder.clone());
             let (sent, fails_after) = (Arc::clone(&sent), Arc::clone(&fails_after));
+            let fleet = Arc::clone(&fleet);
             std::thread::spawn(move || {
                 let connection =
                     rustls::ServerConnection::new(config).expect("a good configuration");
                 let stream = rustls::StreamOwned::new(connection, stream.expect("a connection"));
                 // A client that goes away has what it wanted.
-                drop(answer_files(stream, &folder, &sent, &fails_after));
+                drop(answer_files(stream, &folder, &fleet, &sent, &fails_after));
             });
         }
     });
@@ -113,6 +120,7 @@ pub fn folder_over_tls(folder: std::path::PathBuf) -> Static {
 fn answer_files(
     mut stream: impl std::io::Read + std::io::Write,
     folder: &std::path::Path,
+    fleet: &Fleet,
     sent: &std::sync::atomic::AtomicU64,
     fails_after: &std::sync::atomic::AtomicU64,
 ) -> std::io::Result<()> {
@@ -127,16 +135,39 @@ fn answer_files(
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let path = head.split(' ').nth(1).unwrap_or_default();
-        let path = path.trim_start_matches('/');
+        let mut path = path.trim_start_matches('/').to_owned();
         let header = |name: &str| {
             head.lines().find_map(|line| {
                 let (key, value) = line.split_once(": ")?;
                 key.eq_ignore_ascii_case(name).then(|| value.to_owned())
             })
         };
+        let header_or_empty = |name: &str| header(name).unwrap_or_default();
+        if let Some(place) = path.strip_prefix(PLACES) {
+            let length = header_or_empty("content-length").parse().unwrap_or(0);
+            let mut body = String::new();
+            (&mut stream).take(length).read_to_string(&mut body)?;
+            let (method, who) = (
+                head.split(' ').next().unwrap_or_default(),
+                header_or_empty("authorization"),
+            );
+            match fleet.answer(method, &header_or_empty("host"), place, &who, &body) {
+                Reply::File(file) => path = file,
+                Reply::Json(status, value) => {
+                    let text = value.to_string();
+                    let length = text.len();
+                    write!(
+                        stream,
+                        "HTTP/1.1 {status} .\r\nContent-Type: application/hal+json\r\nContent-Length: {length}\r\n\r\n{text}"
+                    )?;
+                    stream.flush()?;
+                    continue;
+                }
+            }
+        }
         let is_plain = path.split('/').all(|part| !part.starts_with('.'));
         let Some(mut file) = is_plain
-            .then(|| std::fs::File::open(folder.join(path)).ok())
+            .then(|| std::fs::File::open(folder.join(&path)).ok())
             .flatten()
         else {
             write!(

@@ -1,19 +1,21 @@
 //! Files of an update channel, and parts of them, from a static web server. Servers that do not know parts
-//! (RFC 9110, section 14) are read through once, from front to back.
+//! (RFC 9110, section 14) are read through once, from front to back. Or a server that is told things, and wants to know who speaks.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use url::Url;
 
 use crate::error::FetchError;
-use crate::fetcher::{Connection, Fetcher, REDIRECTS, ask, failed, host_of, late, leads_to, read};
+use crate::fetcher::{Connection, Fetcher, REDIRECTS, failed, host_of, late, leads_to, read, send};
 use crate::image::STALL;
 
 /// Bytes a second that a server must send in the long run: a slow one must not hold a device for days.
@@ -49,11 +51,30 @@ pub enum Answer {
     Missing,
 }
 
+/// Who speaks, for servers that want to know: the value of the header `Authorization`. It cannot be printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Authorization(String);
+
+impl Authorization {
+    /// Takes the value.
+    pub const fn new(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorization(…)")
+    }
+}
+
 /// A channel on a server.
 #[derive(Debug)]
 pub struct Channel {
     fetcher: Fetcher,
     base: Url,
+    authorization: Option<Authorization>,
     kept: BTreeMap<String, Connection>,
     /// Answers with all of a file, by path: a bundle and its delta are read in turns.
     running: BTreeMap<String, Running>,
@@ -80,10 +101,49 @@ impl Channel {
         Ok(Self {
             fetcher,
             base,
+            authorization: None,
             kept: BTreeMap::new(),
             running: BTreeMap::new(),
             rounds: 0,
         })
+    }
+
+    /// The same, with who speaks: by `https:` only, and to no other server.
+    pub fn authorized(
+        fetcher: Fetcher,
+        address: &str,
+        authorization: Authorization,
+    ) -> Result<Self, FetchError> {
+        read(address, false)?;
+        let channel = Self::new(fetcher, address)?;
+        let authorization = Some(authorization);
+        Ok(Self {
+            authorization,
+            ..channel
+        })
+    }
+
+    /// Tells the server something, as JSON. What it answers is returned, up to `most` bytes; nobody is led elsewhere.
+    pub async fn tell(
+        &mut self,
+        path: &str,
+        replaces: bool,
+        body: &str,
+        most: u64,
+    ) -> Result<Answer, FetchError> {
+        let url = self.address(path)?;
+        let method = if replaces { Method::PUT } else { Method::POST };
+        let what = (method, Bytes::copy_from_slice(body.as_bytes()));
+        let headers = [(header::CONTENT_TYPE, "application/json".to_owned())];
+        let (response, connection) = self.exchange(&url, what, &headers).await?;
+        let part = None;
+        let what = Ask {
+            path,
+            part,
+            most,
+            etag: None,
+        };
+        self.take(&what, &url, response, connection).await
     }
 
     /// Fetches.
@@ -105,7 +165,8 @@ impl Channel {
         }
         let mut url = first.clone();
         for _ in 0..=REDIRECTS {
-            let (response, connection) = self.exchange(&url, &headers).await?;
+            let what_is_sent = (Method::GET, Bytes::new());
+            let (response, connection) = self.exchange(&url, what_is_sent, &headers).await?;
             if let Some(to) = leads_to(&url, &response) {
                 // Away from TLS nobody is led.
                 url = read(&to?, first.scheme() == "http")?;
@@ -121,30 +182,44 @@ impl Channel {
     /// Returns the address of a path, which must stay within the channel.
     fn address(&self, path: &str) -> Result<Url, FetchError> {
         let bad = || FetchError::Address(path.chars().take(200).collect());
-        let url = self.base.join(path).map_err(|_error| bad())?;
-        let is_within = url.origin() == self.base.origin()
-            && url.path().starts_with(self.base.path())
-            && url.path().len() > self.base.path().len()
-            && url.query().is_none();
-        is_within.then_some(url).ok_or_else(bad)
+        let mut url = self.base.join(path).map_err(|_error| bad())?;
+        let is_within =
+            url.origin() == self.base.origin() && url.path().starts_with(self.base.path());
+        if self.authorization.is_some() {
+            // Such a server answers at the base too, which has no slash at its end there.
+            if url == self.base {
+                let path = url.path().trim_end_matches('/').to_owned();
+                url.set_path(&path);
+            }
+            return is_within.then_some(url).ok_or_else(bad);
+        }
+        let is_file = url.path().len() > self.base.path().len() && url.query().is_none();
+        (is_within && is_file).then_some(url).ok_or_else(bad)
     }
 
     /// Asks on a connection that is open, or on a new one.
     async fn exchange(
         &mut self,
         url: &Url,
+        what: (Method, Bytes),
         headers: &[(HeaderName, String)],
     ) -> Result<(Response<Incoming>, Connection), FetchError> {
         let origin = url.origin().ascii_serialization();
+        let mut headers = headers.to_vec();
+        if let Some(Authorization(value)) = &self.authorization
+            && url.origin() == self.base.origin()
+        {
+            headers.push((header::AUTHORIZATION, value.clone()));
+        }
         if let Some(mut connection) = self.kept.remove(&origin)
             && connection.ready().await.is_ok()
-            && let Ok(response) = ask(&mut connection, url, headers).await
+            && let Ok(response) = send(&mut connection, what.clone(), url, &headers).await
         {
             return Ok((response, connection));
         }
         // Servers close what is not used for a while, and then nothing was wrong.
         let mut connection = self.fetcher.connect(url).await?;
-        let response = ask(&mut connection, url, headers).await?;
+        let response = send(&mut connection, what, url, &headers).await?;
         Ok((response, connection))
     }
 
@@ -167,6 +242,11 @@ impl Channel {
         };
         match response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
+            StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT
+                if self.authorization.is_some() => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if self.authorization.is_some() => {
+                return Err(FetchError::Token { host });
+            }
             StatusCode::NOT_MODIFIED if what.etag.is_some() => {
                 self.keep(url, connection);
                 return Ok(Answer::Same);

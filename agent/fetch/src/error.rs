@@ -46,6 +46,12 @@ pub enum FetchError {
         /// What it answered.
         status: StatusCode,
     },
+    /// It does not take the token.
+    #[error("{host} does not take this device's token")]
+    Token {
+        /// The host.
+        host: String,
+    },
     /// Redirected too often, or nowhere.
     #[error("{host} leads on and on, or to no address")]
     Redirect {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{self, HeaderName};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -40,7 +40,7 @@ pub struct Fetcher {
 }
 
 /// A connection that takes one question after the other.
-pub(crate) type Connection = SendRequest<Empty<Bytes>>;
+pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
 impl Fetcher {
     /// Makes one that trusts the authorities of the system.
@@ -141,6 +141,16 @@ pub(crate) async fn ask(
     url: &Url,
     headers: &[(HeaderName, String)],
 ) -> Result<Response<Incoming>, FetchError> {
+    send(connection, (Method::GET, Bytes::new()), url, headers).await
+}
+
+/// The same with any method, and a body.
+pub(crate) async fn send(
+    connection: &mut Connection,
+    (method, body): (Method, Bytes),
+    url: &Url,
+    headers: &[(HeaderName, String)],
+) -> Result<Response<Incoming>, FetchError> {
     let host = host_of(url);
     let connect = failed(&host);
     let path = url.query().map_or_else(
@@ -150,7 +160,9 @@ pub(crate) async fn ask(
     let authority = url
         .port()
         .map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-    let mut request = Request::get(path)
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(header::HOST, authority)
         .header(
             header::USER_AGENT,
@@ -161,7 +173,7 @@ pub(crate) async fn ask(
         request = request.header(name, value);
     }
     let request = request
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body))
         .map_err(|error| connect(io::Error::other(error)))?;
     let response = timeout(PATIENCE, connection.send_request(request)).await;
     response

@@ -12,7 +12,7 @@ use tokio::io::{
     AsyncWriteExt as _,
 };
 
-use crate::channel::{Answer, Ask, Channel};
+use crate::channel::{Answer, Ask, Authorization, Channel};
 use crate::error::FetchError;
 use crate::fetcher::Fetcher;
 
@@ -23,6 +23,7 @@ const LINE: u64 = 8192;
 #[serde(deny_unknown_fields)]
 struct Hello {
     channel: String,
+    authorization: Option<Authorization>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +33,15 @@ struct Request {
     part: Option<(u64, u32)>,
     most: u64,
     etag: Option<String>,
+    tell: Option<Tell>,
+}
+
+/// What a server is told.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tell {
+    replaces: bool,
+    body: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,10 +79,15 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Names the channel to whoever is at the other end.
-    pub fn new(mut stream: UnixStream, channel: &str) -> io::Result<Self> {
+    /// Names the channel to whoever is at the other end, and who speaks if its server wants to know.
+    pub fn new(
+        mut stream: UnixStream,
+        channel: &str,
+        authorization: Option<Authorization>,
+    ) -> io::Result<Self> {
         stream.write_all(&line(&Hello {
             channel: channel.into(),
+            authorization,
         }))?;
         Ok(Self {
             stream: BufReader::new(stream),
@@ -81,6 +96,28 @@ impl Remote {
 
     /// Fetches. What comes is at most as long as was asked for, and nothing else is known of it.
     pub fn ask(&mut self, what: &Ask<'_>) -> Result<Answer, Failed> {
+        self.request(what, None)
+    }
+
+    /// Tells the server something, as JSON of at most some 4 KiB.
+    pub fn tell(
+        &mut self,
+        path: &str,
+        replaces: bool,
+        body: &str,
+        most: u64,
+    ) -> Result<Answer, Failed> {
+        let what = Ask {
+            path,
+            part: None,
+            most,
+            etag: None,
+        };
+        let body = body.to_owned();
+        self.request(&what, Some(Tell { replaces, body }))
+    }
+
+    fn request(&mut self, what: &Ask<'_>, tell: Option<Tell>) -> Result<Answer, Failed> {
         let broken = |error: io::Error| Failed {
             reason: format!("what fetches updates does not answer: {error}"),
             passes: true,
@@ -91,6 +128,7 @@ impl Remote {
             part: what.part,
             most: what.most,
             etag: what.etag.map(str::to_owned),
+            tell,
         };
         self.stream
             .get_mut()
@@ -138,7 +176,10 @@ pub async fn serve(
     let Some(hello) = next::<Hello>(&mut reader).await? else {
         return Ok(());
     };
-    let mut channel = fetcher.and_then(|fetcher| Channel::new(fetcher, &hello.channel));
+    let mut channel = fetcher.and_then(|fetcher| match hello.authorization {
+        Some(value) => Channel::authorized(fetcher, &hello.channel, value),
+        None => Channel::new(fetcher, &hello.channel),
+    });
     while let Some(request) = next::<Request>(&mut reader).await? {
         let what = Ask {
             path: &request.path,
@@ -146,9 +187,14 @@ pub async fn serve(
             most: request.most,
             etag: request.etag.as_deref(),
         };
-        let answer = match &mut channel {
-            Ok(channel) => channel.ask(&what).await,
-            Err(error) => {
+        let answer = match (&mut channel, &request.tell) {
+            (Ok(channel), None) => channel.ask(&what).await,
+            (Ok(channel), Some(tell)) => {
+                channel
+                    .tell(what.path, tell.replaces, &tell.body, what.most)
+                    .await
+            }
+            (Err(error), _) => {
                 writer.write_all(&line(&failed(error))).await?;
                 continue;
             }

@@ -110,6 +110,10 @@ function choices(view, changed) {
   const local = (minutes) => hour((minutes + offset + day) % day);
   const utc = (text) => (Number(text.slice(0, 2)) * 60 + Number(text.slice(3)) - offset + 2 * day) % day;
   const source = h("input", { id: "update-source", type: "url", value: chosen.source ?? "", autocomplete: "off", spellcheck: "false" });
+  const token = h("input", { id: "update-token", type: "password", autocomplete: "off", placeholder: view["has-token"] ? "it has one" : "" });
+  const isFleet = () => source.value.trim().startsWith("hawkbit+");
+  const tokenField = h("div", { hidden: !isFleet() }, field("Token for the fleet server", token, "As the server has it for this device (target token), or “GatewayToken …”. It is shown nowhere again."));
+  source.addEventListener("input", () => (tokenField.hidden = !isFleet()));
   const from = h("input", { type: "time", value: local(chosen["night-from"]) });
   const to = h("input", { type: "time", value: local(chosen["night-from"] + chosen["night-minutes"]) });
   const limit = h("input", { type: "number", min: "1", value: chosen["limit-kib"] ?? "" });
@@ -118,12 +122,16 @@ function choices(view, changed) {
   const automatic = h("select", { id: "update-automatic", onchange: () => (night.hidden = automatic.value === "off") },
     [["off", "nothing, until somebody looks"], ["look", "look once a day, and say what is new"], ["night", "look, and install at night"]].map(([value, text]) => h("option", { value, selected: value === chosen.automatic }, text)));
   night.hidden = chosen.automatic === "off";
-  const save = () => ask("PUT", "update/choices", {
+  const save = async () => {
+    if (isFleet() && token.value) await ask("PUT", "update/token", { token: token.value });
+    return saveChoices();
+  };
+  const saveChoices = () => ask("PUT", "update/choices", {
     source: source.value.trim() || null, automatic: automatic.value, "night-from": utc(from.value), "night-minutes": (utc(to.value) - utc(from.value) + day) % day,
     "limit-kib": Number(limit.value) || null, "most-mib": Number(most.value) || null,
   }).then(changed).then(() => "Saved.");
   return [h("details", { open: !chosen.source }, h("summary", {}, "What the device does by itself"), field("By itself the device does", automatic), night, field("Most that is fetched in a second, in KiB", limit, "Leave it empty for no limit."),
-    field("Channel", source, "Where updates are published: the address of a folder on a web server."), action("Save", save, { class: "primary" })),
+    field("Channel", source, "Where updates are published: the address of a folder on a web server; or “hawkbit+https://…”, a fleet server that gives orders."), tokenField, action("Save", save, { class: "primary" })),
     !view["firmware-helps"] && h("p", { class: "hint" }, "With this kernel, a version whose kernel dies at once is not taken back by itself: its slot must then be changed on the card (docs/updates.md).")].filter(Boolean);
 }
 

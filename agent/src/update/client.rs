@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agent_update::protocol::{Answer, Doing, Request, SOCKET, View, When, ask};
+use agent_update::protocol::{Answer, Doing, Request, SOCKET, Token, View, When, ask};
 
 use super::Failure;
 use super::own::Own;
 use crate::run::say;
 
-const WORDS: &str = "say status, look, plan, install, install FILE, stop or back";
+const WORDS: &str = "say status, look, plan, install, install FILE, stop, back, or token with the token on the standard input";
 
 pub(super) fn run(words: &[&str]) -> Result<(), Failure> {
     match *words {
@@ -46,6 +46,16 @@ pub(super) fn run(words: &[&str]) -> Result<(), Failure> {
             Ok(())
         }
         ["back"] => waits(&follow(&Request::Back {})?, true),
+        ["token"] => {
+            let token = Token::new(&std::io::read_to_string(std::io::stdin())?);
+            let view = send(&Request::Token { token })?;
+            say(if view.has_token {
+                "The fleet server is shown the token."
+            } else {
+                "There is no token."
+            });
+            Ok(())
+        }
         _ => Err(WORDS.into()),
     }
 }

@@ -28,10 +28,7 @@ pub(super) fn run(
         arms: 0,
         steps: 0,
     };
-    if update.rollback_index < own.floor() {
-        let (found, floor) = (update.rollback_index, own.floor());
-        return Err(Refused::Rollback { found, floor }.into());
-    }
+    check_floor(own, bundle)?;
     let is_same = |other: &Update| other.manifest == update.manifest;
     match &own.state().phase {
         // It was interrupted: what is written already is found there.
@@ -73,6 +70,15 @@ pub(super) fn run(
     );
     own.log(Kind::Update, &text)?;
     arm(own)
+}
+
+/// Refuses what has faults that must not come back.
+pub(super) fn check_floor(own: &Own, bundle: &Bundle<Verified>) -> Result<(), Refused> {
+    let (found, floor) = (bundle.manifest().rollback_index, own.floor());
+    if found < floor {
+        return Err(Refused::Rollback { found, floor });
+    }
+    Ok(())
 }
 
 /// Asks for the other slot at the next start.

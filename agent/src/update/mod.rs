@@ -5,6 +5,7 @@
 mod choices;
 mod client;
 mod firmware;
+mod found;
 mod health;
 mod install;
 mod own;

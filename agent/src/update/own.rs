@@ -129,6 +129,17 @@ impl Own {
         })
     }
 
+    /// Returns what a fleet server is told of this device.
+    pub(super) fn told_to_fleet(&self) -> Vec<(&'static str, String)> {
+        let model = fs_err::read_to_string("/proc/device-tree/model").unwrap_or_default();
+        vec![
+            ("product", self.product.clone()),
+            ("version", self.version.clone()),
+            ("slot", self.running().to_string()),
+            ("model", model.trim_end_matches('\0').to_owned()),
+        ]
+    }
+
     pub(super) fn tell(&mut self, event: Event) -> Result<(), Failure> {
         if let Some(note) = self.updater.tell(event)? {
             self.log(Kind::Update, &note)?;

@@ -147,6 +147,11 @@ fn obey(
             view.choices = choices;
             (Command::Chosen, None)
         }
+        Request::Token { token } => {
+            view.has_token =
+                choices::save_token(&token).map_err(|error| sentence(error.as_ref()))?;
+            (Command::Chosen, None)
+        }
         Request::Look {} => {
             free(&view)?;
             if view.choices.source.is_none() {

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent_fetch::channel::{Answer, Ask};
+use agent_fetch::channel::{Answer, Ask, Authorization};
 use agent_fetch::wire::{Failed, Remote};
-use agent_update::channel;
 use agent_update::install::Source;
+use agent_update::{channel, fleet};
 use ota_bundle::delta::{DELTA_HEAD, Delta, DeltaHead, Patch};
 use ota_bundle::{Bundle, HEAD_LENGTH, Head, Unverified};
 
@@ -29,37 +29,73 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub(super) struct Network {
     address: String,
+    authorization: Option<Authorization>,
     remote: Option<Remote>,
     /// How long the server wants to be left alone, if it said so last.
     pub(super) after: Option<Duration>,
 }
 
 impl Network {
-    pub(super) const fn new(address: String) -> Self {
+    /// A server that wants to know who speaks is told that.
+    pub(super) fn new(address: String, authorization: Option<String>) -> Self {
         Self {
             address,
+            authorization: authorization.map(Authorization::new),
             remote: None,
             after: None,
         }
     }
 
     fn ask(&mut self, what: &Ask<'_>) -> Result<Answer, Failed> {
+        self.request(|remote| remote.ask(what))
+    }
+
+    fn request(
+        &mut self,
+        request: impl FnOnce(&mut Remote) -> Result<Answer, Failed>,
+    ) -> Result<Answer, Failed> {
         let mut remote = match self.remote.take() {
             Some(remote) => remote,
             None => UnixStream::connect(FETCHER)
-                .and_then(|stream| Remote::new(stream, &self.address))
+                .and_then(|stream| Remote::new(stream, &self.address, self.authorization.clone()))
                 .map_err(|error| Failed {
                     reason: format!("what fetches updates cannot be reached: {error}"),
                     passes: true,
                     after: None,
                 })?,
         };
-        let answer = remote.ask(what);
+        let answer = request(&mut remote);
         match &answer {
             Ok(_) => self.remote = Some(remote),
             Err(failed) => self.after = failed.after,
         }
         answer
+    }
+}
+
+impl fleet::Server for Network {
+    fn send(
+        &mut self,
+        method: fleet::Method,
+        path: &str,
+        body: &[u8],
+    ) -> io::Result<Option<Vec<u8>>> {
+        let what = Ask {
+            path,
+            part: None,
+            most: fleet::MOST,
+            etag: None,
+        };
+        let body = String::from_utf8_lossy(body);
+        let answer = self.request(|remote| match method {
+            fleet::Method::Get => remote.ask(&what),
+            fleet::Method::Put => remote.tell(path, true, &body, fleet::MOST),
+            fleet::Method::Post => remote.tell(path, false, &body, fleet::MOST),
+        });
+        match answer.map_err(io::Error::other)? {
+            Answer::Bytes(bytes, _) => Ok(Some(bytes)),
+            Answer::Same | Answer::Missing => Ok(None),
+        }
     }
 }
 

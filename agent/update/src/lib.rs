@@ -5,6 +5,7 @@ pub mod boot;
 pub mod channel;
 mod command_line;
 pub mod disks;
+pub mod fleet;
 pub mod install;
 pub mod machine;
 pub mod protocol;

@@ -1,5 +1,6 @@
 //! What the updater can be asked, and how it stands. One JSON object a line, one answer a request, over a socket.
 
+use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,44 @@ pub enum Request {
         /// All of it.
         choices: Choices,
     },
+    /// Set how the device shows a fleet server who it is.
+    Token {
+        /// As the server gave it; nothing forgets it.
+        token: Token,
+    },
+}
+
+/// A token. It cannot be printed, and no view has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes a token as somebody wrote it.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
+    /// Returns what the device says to the server (hawkBit: `TargetToken` is a device's, `GatewayToken` that of all); nothing if it
+    /// is empty, an error if it cannot be said.
+    pub fn header(&self) -> Result<Option<String>, String> {
+        let text = self.0.trim();
+        if text.len() > 512 || text.chars().any(|c| c.is_control() || !c.is_ascii()) {
+            return Err("that is no token".into());
+        }
+        let names = ["TargetToken ", "GatewayToken "];
+        Ok(match text {
+            "" => None,
+            _ if names.iter().any(|name| text.starts_with(name)) => Some(text.into()),
+            _ => Some(format!("{}{text}", names[0])),
+        })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 /// When something is installed.
@@ -78,7 +117,7 @@ pub enum Automatic {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Choices {
-    /// Address of the channel.
+    /// Address of the channel; of a fleet server that speaks hawkBit's protocol if it begins with `hawkbit+https://`.
     pub source: Option<String>,
     /// What it does by itself.
     pub automatic: Automatic,
@@ -147,6 +186,8 @@ pub struct View {
     pub at_night: Option<String>,
     /// What the owner chose.
     pub choices: Choices,
+    /// Whether the device has a token for a fleet server.
+    pub has_token: bool,
     /// Whether the device's firmware can be asked for a slot once. If not, a kernel that dies before its initramfs is not noticed.
     pub firmware_helps: bool,
     /// What happened last.
@@ -277,4 +318,20 @@ pub fn line(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(value).expect("plain data");
     bytes.push(b'\n');
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_a_devices_own_unless_it_says_otherwise() {
+        let header = |text: &str| Token::new(text).header();
+        assert_eq!(header(" abc \n"), Ok(Some("TargetToken abc".into())));
+        let gateway = "GatewayToken abc";
+        assert_eq!(header(gateway), Ok(Some(gateway.into())));
+        assert_eq!(header(""), Ok(None));
+        assert!(header("abc\r\nHost: elsewhere").is_err() && header("schlüssel").is_err());
+        assert!(!format!("{:?}", Token::new("abc")).contains("abc"));
+    }
 }

@@ -30,6 +30,11 @@ impl Looks {
         spread(BETWEEN, chance, 20)
     }
 
+    /// Returns how long the next look waits where a fleet server says how often it is asked.
+    pub const fn as_told(sleep: Duration, chance: u64) -> Duration {
+        spread(sleep, chance, 10)
+    }
+
     /// Returns how long the next look waits after one that failed; the server may have named a time.
     pub fn failed(&mut self, after: Option<Duration>, chance: u64) -> Duration {
         self.failures = self.failures.saturating_add(1);
@@ -85,6 +90,8 @@ mod tests {
         let named = looks.failed(Some(Duration::from_hours(3)), 0);
         assert!(hours(named) >= 3.0);
         assert!(hours(looks.failed(Some(Duration::MAX), 0)) <= 24.0);
+        let told = (0..1000).map(|number| Looks::as_told(Duration::from_mins(5), number).as_secs());
+        assert!(told.clone().all(|wait| (270..=330).contains(&wait)) && told.max() > Some(320));
     }
 
     #[test]

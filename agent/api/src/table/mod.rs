@@ -184,6 +184,8 @@ fn updates() -> Vec<Op> {
             .gives::<View>(),
         Op::new(PUT, "/api/v1/update/choices", Role(Admin), "Sets what the device does by itself, and where it looks", update::choose)
             .takes::<Choices>().gives::<View>(),
+        Op::new(PUT, "/api/v1/update/token", Role(Admin), "Sets the token that a fleet server knows this device by; an empty one forgets it", update::set_token)
+            .takes::<update::NewToken>().gives::<View>(),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent_access::Principal;
 use agent_access::audit::Action;
 use agent_helper::ImageName;
-use agent_update::protocol::{Answer, Choices, Request, View, When};
+use agent_update::protocol::{Answer, Choices, Request, Token, View, When};
 use axum::extract::State;
 use axum::{Extension, Json};
 use schemars::JsonSchema;
@@ -33,6 +33,14 @@ pub struct Install {
 pub struct InstallUpload {
     /// Name of the bundle, as it was uploaded among the images.
     name: String,
+}
+
+/// A token for a fleet server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NewToken {
+    /// As the server gave it. It is shown nowhere again.
+    token: Token,
 }
 
 /// Answers how it stands.
@@ -112,6 +120,19 @@ pub async fn choose(
 ) -> Result<Json<View>, Failure> {
     let view = ask(&app, Request::Choose { choices }).await?;
     let subject = Some("choices of updates".to_owned());
+    app.audit(Some(&principal), Some(peer), Action::Device, subject);
+    Ok(view)
+}
+
+/// Sets the token for a fleet server.
+pub async fn set_token(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(principal): Extension<Principal>,
+    Body(NewToken { token }): Body<NewToken>,
+) -> Result<Json<View>, Failure> {
+    let view = ask(&app, Request::Token { token }).await?;
+    let subject = Some("token for the fleet server".to_owned());
     app.audit(Some(&principal), Some(peer), Action::Device, subject);
     Ok(view)
 }

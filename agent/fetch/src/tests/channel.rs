@@ -1,7 +1,5 @@
 //! Servers that keep to the rules, and those that do not.
 
-use std::sync::Mutex;
-
 use super::*;
 use crate::channel::{Answer, Ask, Channel};
 use crate::wire::{self, Remote};
@@ -363,7 +361,7 @@ async fn a_process_without_a_network_asks_over_a_socket() {
     let fetcher = Fetcher::new(RootCertStore::empty(), |_| true);
     let serving = tokio::spawn(wire::serve(Ok(fetcher), far));
     let asking = tokio::task::spawn_blocking(move || {
-        let mut remote = Remote::new(near, &address).unwrap();
+        let mut remote = Remote::new(near, &address, None).unwrap();
         let part = remote.ask(&file(Some((2, 3)))).unwrap();
         assert_eq!(part, Answer::Bytes(b"234".to_vec(), None));
         let missing = Ask {
@@ -399,7 +397,7 @@ async fn whoever_fetches_cannot_make_the_asking_side_take_more() {
         "\n",
     ] {
         let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
-        let mut remote = Remote::new(near, "https://example.org/").unwrap();
+        let mut remote = Remote::new(near, "https://example.org/", None).unwrap();
         far.write_all(lie.as_bytes()).unwrap();
         assert!(remote.ask(&file(None)).is_err(), "{lie}");
         drop(remote);

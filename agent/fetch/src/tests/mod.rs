@@ -1,7 +1,7 @@
 //! Against real servers on the loopback.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::fetcher::{reach, read};
 use crate::{FetchError, Fetched, Fetcher, is_allowed};
 
+mod authorized;
 mod channel;
 
 #[test]
@@ -77,15 +78,34 @@ async fn an_address_that_does_not_answer_is_passed_over() {
 
 /// A server with a certificate of its own for `localhost`. It gives each connection the next answer.
 async fn server(answers: Vec<String>) -> (Fetcher, u16) {
+    let (fetcher, port, _) = server_that_notes(answers).await;
+    (fetcher, port)
+}
+
+/// The same, and what it was asked.
+async fn server_that_notes(answers: Vec<String>) -> (Fetcher, u16, Arc<Mutex<Vec<String>>>) {
+    let mut roots = RootCertStore::empty();
+    let (port, asked) = trusted_server(&mut roots, answers).await;
+    // The loopback is allowed here, and it resolves to IPv6 first on some machines.
+    (Fetcher::new(roots, |_| true), port, asked)
+}
+
+async fn trusted_server(
+    roots: &mut RootCertStore,
+    answers: Vec<String>,
+) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let certificate = made.cert.der().clone();
+    roots.add(certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
+        .with_single_cert(vec![certificate], key)
         .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,15 +118,13 @@ async fn server(answers: Vec<String>) -> (Fetcher, u16) {
             };
             let mut request = [0; 4096];
             let length = stream.read(&mut request).await.unwrap();
-            assert!(request[..length].starts_with(b"GET /"));
+            let text = String::from_utf8_lossy(&request[..length]).into_owned();
+            notes.lock().unwrap().push(text);
             stream.write_all(answer.as_bytes()).await.unwrap();
             drop(stream.shutdown().await);
         }
     });
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
-    // The loopback is allowed here, and it resolves to IPv6 first on some machines.
-    (Fetcher::new(roots, |_| true), port)
+    (port, asked)
 }
 
 fn ok(body: &str) -> String {

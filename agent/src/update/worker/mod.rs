@@ -3,22 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent_region::{Phase, Update, Way};
-use agent_update::channel::{self, Last, Offer};
+use agent_update::channel::{self, Last};
 use agent_update::install::{self as installer, Cost, Flow, Progress};
 use agent_update::machine::Event;
-use agent_update::protocol::{Automatic, Choices, Doing, Ended, Offered, Plan, View};
-use agent_update::schedule::{Looks, is_night};
+use agent_update::protocol::{Doing, Ended, Plan, View};
+use agent_update::schedule::Looks;
 use ota_bundle::{Bundle, Verified};
 
-use super::own::{Own, is_clock_set};
+use super::found::Found;
+use super::own::Own;
 use super::service::Shared;
 use super::source::{Locally, Network, Remotely};
 use super::{Failure, choices, health, install, sentence, trial, trust};
 use crate::run::say;
+
+mod by_itself;
+mod fleet;
 
 /// How often it is looked whether it is night.
 const TICK: Duration = Duration::from_mins(1);
@@ -44,9 +48,11 @@ pub(super) struct Worker {
     commands: Receiver<Command>,
     network: Option<Arc<Mutex<Network>>>,
     last: Last,
-    offer: Option<Offer>,
+    offer: Option<Found>,
     looks: Looks,
     next: Instant,
+    /// When a fleet server wants to be asked again.
+    sleep: Option<Duration>,
     /// Manifest of an update that was interrupted.
     resumes: Option<content_digest::Sha256Digest>,
     ends: bool,
@@ -63,6 +69,7 @@ impl Worker {
             offer: None,
             looks: Looks::default(),
             next: Instant::now() + Looks::first(chance()),
+            sleep: None,
             resumes: None,
             ends: false,
         }
@@ -82,6 +89,7 @@ impl Worker {
             plan: None,
             at_night: None,
             choices: choices::load(),
+            has_token: choices::authorization().is_some(),
             firmware_helps: own.way() == Way::OneShot,
             events: Vec::new(),
         };
@@ -105,6 +113,10 @@ impl Worker {
 
     /// Goes on with what was going on when the device started, or when this program died.
     fn begin(&mut self) -> Result<(), Failure> {
+        if self.fleet().is_some() {
+            // A fleet is no crowd: its server says how often it is asked, and waits to hear how orders ended.
+            self.next = Instant::now() + SOON;
+        }
         match self.own.state().phase.clone() {
             Phase::Trial { update, .. } => self.trial(&update),
             Phase::Committing { .. } => trial::keep(&mut self.own),
@@ -164,6 +176,12 @@ impl Worker {
                 // Another channel says other things.
                 self.network = None;
                 self.last = Last::default();
+                self.sleep = None;
+                self.offer = None;
+                self.show_offer(None);
+                if self.fleet().is_some() {
+                    self.next = Instant::now();
+                }
                 Ok(())
             }
             Command::Stopping(noted) => {
@@ -195,142 +213,62 @@ impl Worker {
         stand(&mut self.own, &mut self.shared.view());
     }
 
-    /// Does what the owner chose that the device does by itself.
-    fn by_itself(&mut self) {
-        let chosen = self.shared.view().choices.clone();
-        let is_due = Instant::now() >= self.next;
-        if is_due
-            && chosen.source.is_some()
-            && (chosen.automatic != Automatic::Off || self.resumes.is_some())
-        {
-            let result = self.look();
-            self.schedule(result.is_ok());
-            self.note(result);
-            if self.resumes.is_some()
-                && self.resumes == self.offer.as_ref().map(|offer| offer.manifest)
-            {
-                let result = self.install(true);
-                self.schedule(result.is_ok());
-                self.note(result);
-                return;
-            }
-        }
-        if is_clock_set() && is_night(&chosen, self.own.now()) {
-            self.at_night(&chosen);
-        }
-    }
-
-    fn at_night(&mut self, chosen: &Choices) {
-        let Some(offer) = self.offer.clone() else {
-            return;
-        };
-        let wanted = self.shared.view().at_night.take();
-        let is_wanted = wanted.as_deref() == Some(&offer.said.version);
-        let failed_before = self
-            .own
-            .state()
-            .outcome
-            .as_ref()
-            .is_some_and(|outcome| outcome.manifest == offer.manifest && !outcome.is_kept);
-        let by_itself = chosen.automatic == Automatic::Night
-            && offer.is_due
-            && !failed_before
-            && matches!(self.own.state().phase, Phase::Idle | Phase::Writing { .. })
-            && self.shared.view().problem.is_none();
-        if is_wanted || by_itself {
-            let result = self.install_at_night(&offer, is_wanted, chosen.most_mib);
-            // The next look clears what went wrong, and the night after it tries again.
-            self.schedule(result.is_ok());
-            self.note(result);
-        }
-    }
-
-    /// Looks once more before it begins: since the last look it may have been halted.
-    fn install_at_night(
-        &mut self,
-        before: &Offer,
-        is_wanted: bool,
-        most_mib: Option<u32>,
-    ) -> Result<(), Failure> {
-        self.look()?;
-        let offer = self.offer.as_ref();
-        if offer.is_none_or(|offer| offer.manifest != before.manifest) {
-            return Ok(());
-        }
-        self.within_budget(is_wanted, most_mib)?;
-        self.install(true)
-    }
-
-    /// Refuses what is dearer than the owner allows the device by itself.
-    fn within_budget(&mut self, is_wanted: bool, most_mib: Option<u32>) -> Result<(), Failure> {
-        let Some(most) = most_mib.filter(|_| !is_wanted) else {
-            return Ok(());
-        };
-        let cost = self.plan()?;
-        if cost.fetch > u64::from(most) << 20 {
-            return Err(format!(
-                "version {} would fetch {} MiB, and the device may fetch {most} MiB by itself: install it by hand",
-                self.shared.view().offer.as_ref().map_or("", |offer| &offer.version),
-                (cost.fetch >> 20) + 1
-            )
-            .into());
-        }
-        Ok(())
-    }
-
-    fn schedule(&mut self, went_well: bool) {
-        let wait = if went_well {
-            self.looks.well(chance())
-        } else {
-            let network = self.network.as_ref();
-            let after = network
-                .and_then(|network| network.lock().unwrap_or_else(PoisonError::into_inner).after);
-            self.looks.failed(after, chance())
-        };
-        self.next = Instant::now() + wait;
-    }
-
     fn network(&mut self) -> Result<Arc<Mutex<Network>>, Failure> {
         if let Some(network) = &self.network {
             return Ok(Arc::clone(network));
         }
         let source = self.shared.view().choices.source.clone();
         let source = source.ok_or("no channel is set: say where updates are published")?;
-        let network = Arc::new(Mutex::new(Network::new(source)));
+        let network = match self.fleet() {
+            Some(base) => Network::new(base, choices::authorization()),
+            None => Network::new(source, None),
+        };
+        let network = Arc::new(Mutex::new(network));
         self.network = Some(Arc::clone(&network));
         Ok(network)
     }
 
     fn look(&mut self) -> Result<(), Failure> {
         self.shared.view().doing = Doing::Look;
-        let network = self.network()?;
         let now = self.own.now();
-        let trusted = trust::look(&network, &mut self.last, now)?;
-        self.offer = channel::choose(trusted.releases(), &self.own.device()?, now);
+        if let Some(base) = self.fleet() {
+            self.look_at_fleet(&base)?;
+        } else {
+            let network = self.network()?;
+            let trusted = trust::look(&network, &mut self.last, now)?;
+            let offer = channel::choose(trusted.releases(), &self.own.device()?, now);
+            self.offer = offer.map(Found::Channel);
+        }
+        self.show_offer(Some(now));
+        Ok(())
+    }
+
+    fn show_offer(&self, looked: Option<u64>) {
         let mut view = self.shared.view();
-        view.looked = Some(now);
+        view.looked = looked;
         view.problem = None;
-        let offered = self.offer.as_ref().map(|offer| Offered {
-            version: offer.said.version.clone(),
-            published: offer.said.published,
-            notes: offer.said.notes.clone(),
-            length: offer.said.length,
-            is_due: offer.is_due,
-            is_retreat: offer.is_retreat,
-        });
+        let offered = self.offer.as_ref().map(Found::offered);
         if offered != view.offer {
             view.plan = None;
         }
         view.offer = offered;
-        Ok(())
     }
 
     /// Reads the offered bundle, as far as it says what it is.
     fn offered(&mut self) -> Result<(Bundle<Verified>, Remotely), Failure> {
-        let offer = self
+        let found = self
             .offer
             .clone()
             .ok_or("there is nothing to install: look first")?;
+        let offer = match found {
+            Found::Channel(offer) => offer,
+            Found::Fleet(ordered) => {
+                let base = self.fleet().ok_or("the fleet server was changed")?;
+                let mut source = self.ordered_source(&base, &ordered.order)?;
+                let bundle = trust::check(source.bundle()?, self.own.now())?;
+                return Ok((bundle, source));
+            }
+        };
         let limit = self.shared.view().choices.limit_kib;
         let stop = Arc::clone(&self.shared.stop);
         let delta = offer.said.delta_from(self.own.root()).cloned();
@@ -359,8 +297,16 @@ impl Worker {
     }
 
     fn install(&mut self, restarts: bool) -> Result<(), Failure> {
+        self.take_order()?;
         let (bundle, mut source) = self.offered()?;
-        self.write(&bundle, &mut source, restarts)
+        let result = self.write(&bundle, &mut source, restarts);
+        if result.is_err()
+            && let Some(network) = self.network.clone()
+        {
+            // A server that cannot be told now is told at the next look.
+            drop(self.report(&network));
+        }
+        result
     }
 
     fn install_file(&mut self, path: &Path, restarts: bool) -> Result<(), Failure> {
@@ -377,6 +323,7 @@ impl Worker {
     ) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         let version = bundle.manifest().version.clone();
+        let mut tell = self.teller();
         let mut progress = |progress: Progress| {
             shared.view().doing = Doing::Install {
                 version: version.clone(),
@@ -385,7 +332,10 @@ impl Worker {
                 fetched: progress.fetched,
                 written: progress.written,
             };
-            flow(&shared)
+            match flow(&shared) {
+                Flow::On => tell(progress),
+                Flow::Stop => Flow::Stop,
+            }
         };
         install::run(&mut self.own, bundle, source, &mut progress)?;
         self.resumes = None;

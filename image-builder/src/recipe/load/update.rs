@@ -9,11 +9,13 @@ pub(super) fn choices(update: &UpdateToml) -> Result<Option<String>, String> {
     let Some(source) = &update.source else {
         return Ok(None);
     };
-    let is_address = ["https://", "http://"].iter().any(|scheme| {
-        source
-            .strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty())
-    });
+    let is_address = ["https://", "http://", "hawkbit+https://"]
+        .iter()
+        .any(|scheme| {
+            source
+                .strip_prefix(scheme)
+                .is_some_and(|rest| !rest.is_empty())
+        });
     if !is_address || source.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(format!("update.source: “{source}” is no address"));
     }

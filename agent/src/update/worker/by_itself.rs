@@ -1,0 +1,114 @@
+//! What the device does without being asked: looks, goes on with what was interrupted, installs at night or as a fleet server orders.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use agent_region::Phase;
+use agent_update::protocol::{Automatic, Choices};
+use agent_update::schedule::{Looks, is_night};
+
+use super::super::Failure;
+use super::super::found::Found;
+use super::super::own::is_clock_set;
+use super::{Worker, chance};
+
+impl Worker {
+    /// Does what the owner chose that the device does by itself.
+    pub(super) fn by_itself(&mut self) {
+        let chosen = self.shared.view().choices.clone();
+        let is_due = Instant::now() >= self.next;
+        if is_due
+            && chosen.source.is_some()
+            && (chosen.automatic != Automatic::Off
+                || self.resumes.is_some()
+                || self.fleet().is_some())
+        {
+            let result = self.look();
+            self.schedule(result.is_ok());
+            self.note(result);
+            let resumes =
+                self.resumes.is_some() && self.resumes == self.offer.as_ref().map(Found::manifest);
+            if resumes || self.offer.as_ref().is_some_and(Found::is_forced) {
+                let result = self.install(true);
+                self.schedule(result.is_ok());
+                self.note(result);
+                return;
+            }
+        }
+        if is_clock_set() && is_night(&chosen, self.own.now()) {
+            self.at_night(&chosen);
+        }
+    }
+
+    fn at_night(&mut self, chosen: &Choices) {
+        let Some(offer) = self.offer.clone() else {
+            return;
+        };
+        let wanted = self.shared.view().at_night.take();
+        let is_wanted = wanted.as_deref() == Some(offer.version());
+        let failed_before = self
+            .own
+            .state()
+            .outcome
+            .as_ref()
+            .is_some_and(|outcome| outcome.manifest == offer.manifest() && !outcome.is_kept);
+        let by_itself = chosen.automatic == Automatic::Night
+            && offer.is_due()
+            && !failed_before
+            && matches!(self.own.state().phase, Phase::Idle | Phase::Writing { .. })
+            && self.shared.view().problem.is_none();
+        if is_wanted || by_itself {
+            let result = self.install_at_night(&offer, is_wanted, chosen.most_mib);
+            // The next look clears what went wrong, and the night after it tries again.
+            self.schedule(result.is_ok());
+            self.note(result);
+        }
+    }
+
+    /// Looks once more before it begins: since the last look it may have been halted.
+    fn install_at_night(
+        &mut self,
+        before: &Found,
+        is_wanted: bool,
+        most_mib: Option<u32>,
+    ) -> Result<(), Failure> {
+        self.look()?;
+        let offer = self.offer.as_ref();
+        if offer.is_none_or(|offer| offer.manifest() != before.manifest()) {
+            return Ok(());
+        }
+        self.within_budget(is_wanted, most_mib)?;
+        self.install(true)
+    }
+
+    /// Refuses what is dearer than the owner allows the device by itself.
+    fn within_budget(&mut self, is_wanted: bool, most_mib: Option<u32>) -> Result<(), Failure> {
+        let Some(most) = most_mib.filter(|_| !is_wanted) else {
+            return Ok(());
+        };
+        let cost = self.plan()?;
+        if cost.fetch > u64::from(most) << 20 {
+            return Err(format!(
+                "version {} would fetch {} MiB, and the device may fetch {most} MiB by itself: install it by hand",
+                self.shared.view().offer.as_ref().map_or("", |offer| &offer.version),
+                (cost.fetch >> 20) + 1
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn schedule(&mut self, went_well: bool) {
+        let wait = if let Some(sleep) = self.sleep.filter(|_| went_well) {
+            Looks::as_told(sleep, chance())
+        } else if went_well {
+            self.looks.well(chance())
+        } else {
+            let network = self.network.as_ref();
+            let after = network
+                .and_then(|network| network.lock().unwrap_or_else(PoisonError::into_inner).after);
+            self.looks.failed(after, chance())
+        };
+        self.next = Instant::now() + wait;
+    }
+}
