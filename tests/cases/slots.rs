@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use artifact_manifest::ArtifactManifest;
 use bakelite_tests::bakelite::{outputs, run, text, tool};
 use boot_partition::autoboot::{self, Autoboot};
 use boot_partition::logical;
@@ -150,6 +151,10 @@ fn the_bundle_holds_what_the_first_slot_holds() {
     assert!(bundle.trust().is_empty(), "nobody signed it yet");
     let id = Sha256Digest::of(bundle.manifest_bytes());
     let bundle = bundle.verify(id).unwrap();
+    let text = fs_err::read_to_string(outputs("kvm-probe").join("manifest.json")).unwrap();
+    let eeprom = ArtifactManifest::from_json(&text).unwrap().eeprom;
+    assert_eq!(eeprom.get("pi4").map(String::as_str), Some("2025-08-20"));
+    assert!(!eeprom.contains_key("pi3"), "it has none");
     let manifest = bundle.manifest();
     assert_eq!(
         (manifest.product.as_str(), manifest.version.as_str()),

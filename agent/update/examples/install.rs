@@ -82,7 +82,10 @@ fn main() -> Result<(), Failure> {
     let ([channel, root, from, to, disk, how], rates) = words
         .split_first_chunk()
         .ok_or("usage: install CHANNEL ROOT FROM TO DISK patches|whole [READS WRITES]")?;
-    let rates: Vec<f64> = rates.iter().map(|rate| rate.parse()).collect::<Result<_, _>>()?;
+    let rates: Vec<f64> = rates
+        .iter()
+        .map(|rate| rate.parse())
+        .collect::<Result<_, _>>()?;
     let channel = Path::new(channel);
     let (trusted, mut looked) = look(channel, &fs_err::read(root)?)?;
     let (_, before) = find(&trusted, from)?;

@@ -25,6 +25,9 @@ pub struct ArtifactManifest {
     pub board: String,
     /// Boards that the image starts on, by the names of the firmware model.
     pub boards: Vec<String>,
+    /// Release of the boot EEPROM that an image with two slots should find at least, by board.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub eeprom: BTreeMap<String, String>,
     /// Distro overlay.
     pub distro: String,
     /// Debian architecture.

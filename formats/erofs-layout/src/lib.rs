@@ -15,8 +15,6 @@ mod write;
 use std::fs::File;
 use std::io;
 
-pub use places::{Places, Room};
-
 /// Size of a block in bytes.
 pub const BLOCK: u64 = 4096;
 

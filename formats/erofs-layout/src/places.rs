@@ -16,25 +16,25 @@ const LARGE: u64 = 1024;
 
 /// Where groups go, in blocks from the first one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub(super) struct Places {
     /// The place of each group.
-    pub groups: BTreeMap<String, Room>,
+    pub(super) groups: BTreeMap<String, Room>,
     /// Where the last one ends.
-    pub end: u64,
+    pub(super) end: u64,
 }
 
 /// A group's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub(super) struct Room {
     /// First block.
-    pub first: u64,
+    pub(super) first: u64,
     /// How many it may have.
-    pub count: u64,
+    pub(super) count: u64,
 }
 
 impl Places {
     /// Finds places for groups of so many blocks.
-    pub fn of(sizes: &BTreeMap<String, u64>) -> Self {
+    pub(super) fn of(sizes: &BTreeMap<String, u64>) -> Self {
         let (large, small): (Vec<_>, Vec<_>) = sizes
             .iter()
             .filter(|&(_, &size)| size > 0)

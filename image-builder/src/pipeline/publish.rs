@@ -369,6 +369,12 @@ impl Outputs<'_> {
                 sha256: compressed.image_sha256,
             }),
         }];
+        // Only who updates itself has its firmware choose between slots.
+        let eeprom = boards
+            .iter()
+            .filter(|_| bundle.is_some())
+            .filter_map(|name| Some((name.clone(), Board::find(name)?.eeprom?.to_owned())))
+            .collect();
         files.extend(bundle);
         for (role, name, text) in texts {
             write_atomically(&folder.join(&name), text.as_bytes())?;
@@ -400,6 +406,7 @@ impl Outputs<'_> {
             description: recipe.description.clone(),
             board: recipe.board.clone(),
             boards: boards.clone(),
+            eeprom,
             distro: recipe.distro.clone(),
             architecture: TARGET.into(),
             timestamp: timestamp.clone(),

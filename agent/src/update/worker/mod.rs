@@ -46,6 +46,8 @@ pub(super) struct Worker {
     own: Own,
     shared: Arc<Shared>,
     commands: Receiver<Command>,
+    /// Where it looks: what another source offered is not offered any more.
+    source: Option<String>,
     network: Option<Arc<Mutex<Network>>>,
     last: Last,
     offer: Option<Found>,
@@ -60,10 +62,12 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(own: Own, shared: Arc<Shared>, commands: Receiver<Command>) -> Self {
+        let source = shared.view().choices.source.clone();
         Self {
             own,
             shared,
             commands,
+            source,
             network: None,
             last: Last::default(),
             offer: None,
@@ -176,9 +180,13 @@ impl Worker {
                 // Another channel says other things.
                 self.network = None;
                 self.last = Last::default();
-                self.sleep = None;
-                self.offer = None;
-                self.show_offer(None);
+                let source = self.shared.view().choices.source.clone();
+                if source != self.source {
+                    self.source = source;
+                    self.sleep = None;
+                    self.offer = None;
+                    self.show_offer(None);
+                }
                 if self.fleet().is_some() {
                     self.next = Instant::now();
                 }

@@ -19,8 +19,12 @@ pub struct Board {
     pub compatible: &'static str,
     /// Name of the kernel when `config.txt` does not say.
     kernel: &'static str,
+    /// Release of its boot EEPROM that images with two slots should find at least: it starts a slot once, and goes on to the next
+    /// partition where one does not start (`PARTITION_WALK`; rpi-eeprom, release notes of 2711 and 2712).
+    pub eeprom: Option<&'static str>,
 }
 
+const PI_4_EEPROM: &str = "2025-08-20";
 const FIRST_STAGE: &str = "bootcode.bin";
 const OLD: &[&str] = &["start.elf", "fixup.dat"];
 const NEW: &[&str] = &["start4.elf", "fixup4.dat"];
@@ -33,6 +37,7 @@ const BOARDS: &[Board] = &[
         device_tree: "bcm2837-rpi-3-b.dtb",
         compatible: "raspberrypi,3-model-b",
         kernel: "kernel8.img",
+        eeprom: None,
     },
     Board {
         name: "pi3-plus",
@@ -42,6 +47,7 @@ const BOARDS: &[Board] = &[
         device_tree: "bcm2837-rpi-3-b-plus.dtb",
         compatible: "raspberrypi,3-model-b-plus",
         kernel: "kernel8.img",
+        eeprom: None,
     },
     Board {
         name: "zero2w",
@@ -51,6 +57,7 @@ const BOARDS: &[Board] = &[
         device_tree: "bcm2837-rpi-zero-2-w.dtb",
         compatible: "raspberrypi,model-zero-2-w",
         kernel: "kernel8.img",
+        eeprom: None,
     },
     Board {
         name: "pi4",
@@ -60,6 +67,7 @@ const BOARDS: &[Board] = &[
         device_tree: "bcm2711-rpi-4-b.dtb",
         compatible: "raspberrypi,4-model-b",
         kernel: "kernel8.img",
+        eeprom: Some(PI_4_EEPROM),
     },
     Board {
         name: "pi400",
@@ -69,6 +77,7 @@ const BOARDS: &[Board] = &[
         device_tree: "bcm2711-rpi-400.dtb",
         compatible: "raspberrypi,400",
         kernel: "kernel8.img",
+        eeprom: Some(PI_4_EEPROM),
     },
     Board {
         name: "cm4",
@@ -78,6 +87,7 @@ const BOARDS: &[Board] = &[
         device_tree: "bcm2711-rpi-cm4-io.dtb",
         compatible: "raspberrypi,4-compute-module",
         kernel: "kernel8.img",
+        eeprom: Some(PI_4_EEPROM),
     },
     Board {
         name: "pi5",
@@ -87,6 +97,7 @@ const BOARDS: &[Board] = &[
         device_tree: "bcm2712-rpi-5-b.dtb",
         compatible: "raspberrypi,5-model-b",
         kernel: "kernel_2712.img",
+        eeprom: Some("2025-08-27"),
     },
 ];
 
