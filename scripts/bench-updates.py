@@ -6,15 +6,14 @@ MIB = 1 << 20
 VERSIONS = {"1.1.0": "only the agent", "1.2.0": "ten packages", "1.3.0": "a new kernel"}
 # Bytes that are read and written in a second: SD bus of 50 MHz (Pi 4, DDR50) and 25 MHz (Pi 3, Zero 2 W), a card of video speed class V20.
 CARDS = {"Pi 4": (45_000_000, 20_000_000), "Zero 2 W": (22_000_000, 20_000_000)}
-MANIFEST = """[update]\ncompatible=kvm\nversion=1\n[bundle]\nformat=verity\n
-[image.rootfs]\nfilename=slot.img\nadaptive=block-hash-index\n"""
+MANIFEST = "[update]\ncompatible=kvm\nversion=1\n[bundle]\nformat=verity\n[image.rootfs]\nfilename=slot.img\nadaptive=block-hash-index\n"
 
 def run(*words):
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 def pieces(path, size):
-    with open(path, "rb") as file:
-        return [hashlib.sha256(piece).digest() for piece in iter(lambda: file.read(size), b"")]
+    file = open(path, "rb")
+    return [hashlib.sha256(piece).digest() for piece in iter(lambda: file.read(size), b"")]
 
 def partitions(image):
     table = json.loads(run("sfdisk", "--json", image))["partitiontable"]["partitions"]
@@ -24,8 +23,7 @@ def slot(version):
     """The root slot and the boot slot of an image, one behind the other."""
     table = partitions(f"{version}.img")
     with open(f"{version}.img", "rb") as disk, open(f"{version}.slot", "wb") as out:
-        for number in (5, 2):
-            start, size = table[number]
+        for start, size in (table[5], table[2]):
             disk.seek(start)
             out.write(disk.read(size).rstrip(b"\0"))
             out.seek(-out.tell() % MIB, 1)
@@ -41,8 +39,7 @@ def rauc(old, new):
         manifest.write(MANIFEST)
     run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "rauc/key", "-out", "rauc/cert", "-subj", "/CN=x")
     run("rauc", "--cert", "rauc/cert", "--key", "rauc/key", "bundle", "rauc/in", "rauc/x.raucb")
-    listing = run("unsquashfs", "-ll", "rauc/x.raucb").splitlines()
-    index = next(int(line.split()[2]) for line in listing if "hash-index" in line)
+    index = next(int(line.split()[2]) for line in run("unsquashfs", "-ll", "rauc/x.raucb").splitlines() if "hash-index" in line)
     return index + 4096 * len(set(pieces(new, 4096)) - set(pieces(old, 4096)))
 
 def casync(old, new):
@@ -62,27 +59,23 @@ def patch_from(old, new):
 def install(version, how, other_slot_is_empty, *rates):
     """Installs onto a disk with 1.0.0, whose other slot is empty, or has 1.0.0 too."""
     run("cp", "--sparse=always", "1.0.0.img", "disk.img")
-    if not other_slot_is_empty:
-        table = partitions("disk.img")
-        for full, empty in ((5, 6), (2, 3)):
-            (start, size), (to, _) = table[full], table[empty]
-            run("dd", "if=1.0.0.img", "of=disk.img", "bs=1M", "conv=notrunc,sparse", "iflag=skip_bytes,count_bytes", "oflag=seek_bytes",
-                f"skip={start}", f"count={size}", f"seek={to}")
-    run("sync", "disk.img")
-    return json.loads(run(sys.argv[1], f"to-{version}", "keys/1.root.json", "1.0.0", version, "disk.img", how, *map(str, rates)))
+    table = partitions("disk.img")
+    for full, empty in () if other_slot_is_empty else ((5, 6), (2, 3)):
+        (start, size), (to, _) = table[full], table[empty]
+        run("dd", "if=1.0.0.img", "of=disk.img", "bs=1M", "conv=notrunc,sparse", "iflag=skip_bytes,count_bytes", "oflag=seek_bytes", f"skip={start}", f"count={size}", f"seek={to}")
+    words = [f"to-{version}", "keys/1.root.json", "1.0.0", version, "disk.img", how]
+    return json.loads(run(sys.argv[1], *words, *map(str, rates)))
 
 old = slot("1.0.0")
 print("change: bakelite (of it metadata), zstd -19 --patch-from, casync, RAUC, whole bundle; pieces of 1 MiB in place")
 for version, kind in VERSIONS.items():
     new, ours = slot(version), install(version, "patches", False)
-    row = [ours["looked"] + ours["fetched"], ours["looked"], patch_from(old, new), casync(old, new), rauc(old, new),
-           os.path.getsize(f"out/kvm/{version}/kvm-{version}.upd")]
+    whole = os.path.getsize(f"out/kvm/{version}/kvm-{version}.upd")
+    row = [ours["looked"] + ours["fetched"], ours["looked"], patch_from(old, new), casync(old, new), rauc(old, new), whole]
     same = [one == other for one, other in zip(pieces(old, MIB), pieces(new, MIB))]
     print(f"{kind}: {', '.join(f'{size / MIB:.3f} MiB' for size in row)}; {sum(same)} of {len(same)}\n  {ours}", flush=True)
 for card, (reads, writes) in CARDS.items():
     for version, kind in VERSIONS.items():
-        times = []
-        for other_slot_is_empty in (False, True):
-            took = install(version, "patches", other_slot_is_empty, reads, writes)
-            times.append(f"{took['seconds']:.1f} s, {took['seconds'] / (took['total'] / writes):.2f} times")
-        print(f"{card}, {kind}: over an earlier version {times[0]}; into an empty slot {times[1]}", flush=True)
+        for slot_is_empty, where in ((False, "over an earlier version"), (True, "into an empty slot")):
+            took = install(version, "patches", slot_is_empty, reads, writes)
+            print(f"{card}, {kind}, {where}: {took['seconds']:.1f} s, {took['seconds'] * writes / took['total']:.2f} times", flush=True)
