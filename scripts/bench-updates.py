@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Second half of bench-updates, in its folder: what each way fetches, and what installing takes. The argument is the installer."""
-import hashlib, json, os, shutil, subprocess, sys
+import functools, hashlib, json, os, shutil, subprocess, sys
 
 MIB = 1 << 20
 VERSIONS = {"1.1.0": "only the agent", "1.2.0": "ten packages", "1.3.0": "a new kernel"}
@@ -12,8 +12,7 @@ def run(*words):
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 def pieces(path, size):
-    file = open(path, "rb")
-    return [hashlib.sha256(piece).digest() for piece in iter(lambda: file.read(size), b"")]
+    return [hashlib.sha256(piece).digest() for piece in iter(functools.partial(open(path, "rb").read, size), b"")]
 
 def partitions(image):
     table = json.loads(run("sfdisk", "--json", image))["partitiontable"]["partitions"]
