@@ -99,7 +99,10 @@ pub(super) fn cut_again_and_again(world: &mut World) {
     let mut tally = BTreeMap::<String, u32>::new();
     let mut floor = (0, 0);
     for kill in 1..=kills {
-        begin(world, random);
+        // The first cut is of what somebody else has begun.
+        if kill > 1 {
+            begin(world, random);
+        }
         let wait = random.below(u64::try_from(LONGEST.as_millis()).unwrap());
         std::thread::sleep(Duration::from_millis(wait));
         let what = doing(world);
