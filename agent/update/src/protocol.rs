@@ -186,7 +186,8 @@ pub struct View {
     pub at_night: Option<String>,
     /// What the owner chose.
     pub choices: Choices,
-    /// Whether the device has a token for a fleet server.
+    /// Whether the device has a token for a fleet server. Devices of before do not say.
+    #[serde(default)]
     pub has_token: bool,
     /// Whether the device's firmware can be asked for a slot once. If not, a kernel that dies before its initramfs is not noticed.
     pub firmware_helps: bool,
