@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_mins(1);
 /// An update that was interrupted goes on soon after the start.
 const SOON: Duration = Duration::from_secs(20);
 
+const NO_TOKEN: &str = "the fleet server wants to know who asks, and this device has no token: set it on the page (Updates), or with `bakelite-agent update token`";
+
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -228,7 +230,10 @@ impl Worker {
         let source = self.shared.view().choices.source.clone();
         let source = source.ok_or("no channel is set: say where updates are published")?;
         let network = match self.fleet() {
-            Some(base) => Network::new(base, choices::authorization()),
+            Some(base) => {
+                let token = choices::authorization().ok_or(NO_TOKEN)?;
+                Network::new(base, Some(token))
+            }
             None => Network::new(source, None),
         };
         let network = Arc::new(Mutex::new(network));
