@@ -6,14 +6,16 @@
 mod metadata;
 mod root;
 mod said;
+mod seen;
 mod sign;
 mod verify;
 
 pub use metadata::{BadMetadata, Metadata};
 pub use root::{RootFacts, is_whole, read_root, root, sign_root};
 pub use said::{Delta, Held, Said, Step, Wave};
+pub use seen::{Memory, Seen};
 pub use sign::{FileSigner, Key, NewKey, Release, SignError, Signer, Validity, release};
-pub use verify::{Expired, Files, MOST_FILE, Seen, TrustError, Trusted, verify, verify_as_needed};
+pub use verify::{Expired, Files, MOST_FILE, TrustError, Trusted, verify, verify_as_needed};
 
 /// Runs what `tough` does with its asynchronous functions; none of them waits for anything here.
 fn run<T>(future: impl Future<Output = T>) -> std::io::Result<T> {

@@ -58,6 +58,82 @@ fn one_key_holds_all_roles_and_counters_do_not_fall() {
 }
 
 #[test]
+fn every_channel_counts_for_itself_and_keys_are_revoked_in_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
+    let public = |signer: &Arc<dyn Signer>| signer.public().unwrap();
+    let (first, _) = root(std::slice::from_ref(&one), &[public(&one)], 1, None, when()).unwrap();
+    let both = [one.clone(), two.clone()];
+    let (second, _) = root(&both, &[public(&two)], 1, Some(&first), when()).unwrap();
+    let (old, new) = (
+        [(1, first.clone())],
+        [(1, first.clone()), (2, second.clone())],
+    );
+    let sign = |signer: &Arc<dyn Signer>, roots: &[(u64, String)], versions: &[&str], number| {
+        let signers = std::slice::from_ref(signer);
+        release(signers, roots, &releases(versions), number, when()).unwrap()
+    };
+    let mut memory = Memory::default();
+    let mut look = |channel: Option<&str>, metadata: &Metadata| {
+        let seen = channel.map_or_else(|| memory.of_none(), |channel| memory.of(channel));
+        let trusted = verify(first.as_bytes(), metadata, &seen, NOW)?;
+        memory.keep(channel, &trusted);
+        // As it is on the disk.
+        let bytes = serde_json::to_vec(&memory).unwrap();
+        memory = serde_json::from_slice(&bytes).unwrap();
+        Ok::<_, TrustError>(trusted)
+    };
+    let stable = sign(&one, &old, &["1.0"], 40);
+    look(Some("stable"), &stable).unwrap();
+    // Another channel, and a bundle of some time ago.
+    let beta = sign(&one, &old, &["2.0"], 3);
+    look(Some("beta"), &beta).unwrap();
+    look(None, &sign(&one, &old, &["1.0"], 1)).unwrap();
+    for (channel, number) in [("stable", 39), ("beta", 2)] {
+        let error = look(Some(channel), &sign(&one, &old, &["6.6.6"], number)).unwrap_err();
+        assert!(why(&error).contains("version"), "{error}");
+    }
+    // A bundle brings the news that a key was revoked.
+    look(None, &sign(&two, &new, &["2.0"], 1)).unwrap();
+    for channel in [Some("stable"), Some("beta"), Some("new"), None] {
+        let forged = sign(&one, &old, &["6.6.6"], 99);
+        assert!(look(channel, &forged).is_err(), "{channel:?}");
+    }
+    look(Some("stable"), &sign(&two, &new, &["2.0"], 41)).unwrap();
+    assert!(look(Some("stable"), &sign(&two, &new, &["2.0"], 40)).is_err());
+    // Older roots in a bundle do not bring the revoked one back.
+    look(None, &sign(&two, &new, &["2.0"], 1)).unwrap();
+    assert!(look(None, &sign(&one, &old, &["1.0"], 1)).is_err());
+}
+
+#[test]
+fn what_a_channel_holds_back_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let signers = [key(folder.path(), "one")];
+    let keys = [signers[0].public().unwrap()];
+    let roots = [(1, root(&signers, &keys, 1, None, when()).unwrap().0)];
+    let mut memory = Memory::default();
+    let mut publish = |number, held: &str| {
+        let mut releases = releases(&["1.0", "2.0"]);
+        let said = serde_json::json!({
+            "product": "kvm", "version": "2.0", "created": 1, "bundle": "bundles/2.0.upd", "held": held
+        });
+        releases[1].said = said.as_object().unwrap().clone();
+        let metadata = release(&signers, &roots, &releases, number, when()).unwrap();
+        let seen = memory.of("stable");
+        let trusted = verify(roots[0].1.as_bytes(), &metadata, &seen, NOW).unwrap();
+        assert!(memory.keep(Some("stable"), &trusted));
+        assert!(!memory.keep(Some("stable"), &trusted));
+        let held = |version: &str| memory.held(Sha256Digest::of(version)).map(|(_, held)| held);
+        (held("1.0"), held("2.0"))
+    };
+    assert_eq!(publish(1, "no"), (None, None));
+    assert_eq!(publish(2, "halted"), (None, Some(Held::Halted)));
+    assert_eq!(publish(3, "yanked"), (None, Some(Held::Yanked)));
+    assert_eq!(publish(4, "no"), (None, None));
+}
+
+#[test]
 fn a_clock_of_1970_refuses_nothing_and_a_late_one_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let signers = [key(folder.path(), "one")];

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use content_digest::Sha256Digest;
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
 use tough::{
     Bytes, ExpirationEnforcement, Limits, RepositoryLoader, Transport, TransportError,
     TransportErrorKind, TransportStream,
@@ -15,23 +14,14 @@ use tough::{
 use url::Url;
 
 use crate::run;
-use crate::{Metadata, Said};
+use crate::{Metadata, Said, Seen};
 
 /// No host has this name (RFC 2606): everything comes from memory.
 const NOWHERE: &str = "https://metadata.invalid/";
 /// Largest file of metadata, in bytes: endless data must not fill a device's memory. It is room for a thousand releases.
 pub const MOST_FILE: u64 = 1 << 20;
-/// The newest root that was trusted, among what was seen.
-const ROOT: &str = "root.json";
 /// `tough` keeps its own clock in this file; a device without a battery cannot keep one.
 const CLOCK: &str = "latest_known_time.json";
-
-/// What a device has seen: versions that must not fall. It is written as one file, whole or not at all.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Seen {
-    files: BTreeMap<String, String>,
-}
 
 /// Metadata is older than its makers wanted it to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,13 +44,6 @@ pub struct Trusted {
     pub seen: Seen,
     /// Versions of root and timestamp.
     pub versions: (u64, u64),
-}
-
-impl Seen {
-    /// Returns a file as it was when it was trusted last, such as `timestamp.json`.
-    pub fn file(&self, name: &str) -> Option<&str> {
-        self.files.get(name).map(String::as_str)
-    }
 }
 
 impl Trusted {
@@ -164,24 +147,11 @@ pub fn verify_as_needed(
     now: i64,
 ) -> Result<Trusted, TrustError> {
     let folder = tempfile::tempdir()?;
-    for (name, text) in seen.files.iter().filter(|(name, _)| is_plain(name)) {
+    for (name, text) in seen.iter().filter(|(name, _)| is_plain(name)) {
         fs_err::write(folder.path().join(name), text)?;
     }
     let files = Shared(Arc::new(Mutex::new(Box::new(files))));
-    run(load(newest(root, seen), files, folder.path(), now))?
-}
-
-/// Returns the root to begin with: the newest that was ever trusted. Beginning with that of the image, whoever has a key that was
-/// revoked since could show the world as it was before, and counters would begin anew wherever keys were replaced.
-fn newest<'r>(made_with: &'r [u8], seen: &'r Seen) -> &'r [u8] {
-    let version = |root: &[u8]| {
-        let root: serde_json::Value = serde_json::from_slice(root).ok()?;
-        root["signed"]["version"].as_u64()
-    };
-    match seen.file(ROOT) {
-        Some(last) if version(last.as_bytes()) > version(made_with) => last.as_bytes(),
-        _ => made_with,
-    }
+    run(load(seen.newest_root(root), files, folder.path(), now))?
 }
 
 /// A name of one folder.
@@ -246,7 +216,7 @@ fn gather(folder: &Path) -> std::io::Result<Seen> {
             files.insert(name, fs_err::read_to_string(entry.path())?);
         }
     }
-    Ok(Seen { files })
+    Ok(Seen::new(files))
 }
 
 fn refused(error: &tough::error::Error) -> TrustError {

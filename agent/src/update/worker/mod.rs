@@ -248,7 +248,10 @@ impl Worker {
             self.look_at_fleet(&base)?;
         } else {
             let network = self.network()?;
-            let trusted = trust::look(&network, &mut self.last, now)?;
+            let source = self.shared.view().choices.source.clone();
+            let address = source.unwrap_or_default();
+            let trusted =
+                trust::look(&network, address.trim_end_matches('/'), &mut self.last, now)?;
             let offer = channel::choose(trusted.releases(), &self.own.device()?, now);
             self.offer = offer.map(Found::Channel);
         }
