@@ -62,7 +62,7 @@ def install(version, how, other_slot_is_empty, *rates):
     for full, empty in () if other_slot_is_empty else ((5, 6), (2, 3)):
         (start, size), (to, _) = table[full], table[empty]
         run("dd", "if=1.0.0.img", "of=disk.img", "bs=1M", "conv=notrunc,sparse", "iflag=skip_bytes,count_bytes", "oflag=seek_bytes", f"skip={start}", f"count={size}", f"seek={to}")
-    words = [f"to-{version}", "keys/1.root.json", "1.0.0", version, "disk.img", how]
+    words = [f"to-{version}", "keys/1.root.json", "1.0.0", version, "disk.img", "unknown" if other_slot_is_empty else "known", how]
     return json.loads(run(sys.argv[1], *words, *map(str, rates)))
 
 old = slot("1.0.0")

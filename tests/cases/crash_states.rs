@@ -6,12 +6,20 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use agent_region::disk::Disk;
-use agent_region::{Slot, Way};
-use agent_update::install::{Facts, Flow, InstallError, Misfit, Source, install};
+use agent_region::{Other, Region, Slot, State, Way};
+use agent_update::install::{Facts, Flow, Holds, InstallError, Misfit, Source, install};
 use bakelite_tests::slots::{Bytes, Dead, Memory, Op, Recorder, Version, live, start, state};
 use ota_bundle::Kind;
 
 const SECTOR: usize = 512;
+/// The first slot runs, and nobody knows what is in them.
+const UNKNOWN: (Slot, Holds) = (
+    Slot::A,
+    Holds {
+        running: None,
+        other: None,
+    },
+);
 /// All subsets of so many writes are tried.
 const ALL_SUBSETS: usize = 8;
 
@@ -146,6 +154,17 @@ fn try_all(way: Way, step: usize) -> (usize, usize) {
     ] {
         disk.write_at(place, bytes).unwrap();
     }
+    // It was kept once: what it holds is known by its hashes.
+    let before = State {
+        other: Some(Other {
+            root: older.root_hash,
+            version: older.name,
+            rollback_index: 0,
+        }),
+        ..State::default()
+    };
+    let mut region = Region::read(&mut disk).unwrap();
+    region.write(&mut disk, before).unwrap();
     disk.settle();
     let recorder = Recorder::new(disk.clone());
     let (_, starts) = live(&recorder, &new, way).unwrap();
@@ -231,15 +250,15 @@ fn what_is_there_is_neither_fetched_nor_written_again() {
     let (old, new) = (Version::new("1.0", 1, 0..3), Version::new("2.0", 2, 0..3));
     let mut disk = Memory::flashed(&old);
     let mut source = Counted(Bytes(&new.bundle), 0);
-    let first = install(&mut disk, &new.verified, Slot::A, &mut source, &mut |_| {
+    let first = install(&mut disk, &new.verified, UNKNOWN, &mut source, &mut |_| {
         Flow::On
     })
     .unwrap();
     assert_eq!(first.done, first.total);
     // Of the root, the first segment differs, and the last, where the hashes are; the boot slot has one.
-    assert_eq!((source.1, new.verified.segments(Kind::Root).len()), (3, 3));
+    assert_eq!((source.1, new.verified.segments(Kind::Root).len()), (3, 4));
     let mut source = Counted(Bytes(&new.bundle), 0);
-    let again = install(&mut disk, &new.verified, Slot::A, &mut source, &mut |_| {
+    let again = install(&mut disk, &new.verified, UNKNOWN, &mut source, &mut |_| {
         Flow::On
     })
     .unwrap();
@@ -254,7 +273,7 @@ fn going_on_after_a_stop_fetches_only_what_is_missing() {
     for stop_after in 1..=2 {
         let mut left = stop_after;
         let mut source = Counted(Bytes(&new.bundle), 0);
-        let stopped = install(&mut disk, &new.verified, Slot::A, &mut source, &mut |_| {
+        let stopped = install(&mut disk, &new.verified, UNKNOWN, &mut source, &mut |_| {
             left -= 1;
             if left == 0 { Flow::Stop } else { Flow::On }
         });
@@ -300,7 +319,7 @@ fn a_bundle_for_another_device_writes_nothing() {
     let refused = install(
         &mut recorder,
         &new.verified,
-        Slot::A,
+        UNKNOWN,
         &mut Bytes(&new.bundle),
         &mut |_| Flow::On,
     );
@@ -327,27 +346,110 @@ fn a_source_that_lies_and_a_disk_that_forgets_leave_the_slot_unbootable() {
     let (old, new) = (Version::new("1.0", 1, 0..3), Version::new("2.0", 2, 0..600));
     let mut disk = Memory::flashed(&old);
     let mut source = Lies(Counted(Bytes(&new.bundle), 0));
-    let error = install(&mut disk, &new.verified, Slot::A, &mut source, &mut |_| {
+    let error = install(&mut disk, &new.verified, UNKNOWN, &mut source, &mut |_| {
         Flow::On
     })
     .unwrap_err();
     assert!(matches!(error, InstallError::Segment(_)), "{error}");
     assert!(start(&mut disk, true).is_err() && start(&mut disk, false).is_ok());
 
-    let mut forgetful = Forgets(Memory::flashed(&old), 2);
-    let error = install(
-        &mut forgetful,
-        &new.verified,
-        Slot::A,
-        &mut Bytes(&new.bundle),
-        &mut |_| Flow::On,
-    )
-    .unwrap_err();
-    assert!(
-        matches!(error, InstallError::NotKept { part: "root" }),
-        "{error}"
+    // What the boot slot loses is told at once: nothing looks at it later.
+    let lose = |number| {
+        let mut forgetful = Forgets(Memory::flashed(&old), number);
+        let source = &mut Bytes(&new.bundle);
+        let done = install(&mut forgetful, &new.verified, UNKNOWN, source, &mut |_| {
+            Flow::On
+        });
+        assert!(start(&mut forgetful.0, false).is_ok());
+        (done, start(&mut forgetful.0, true))
+    };
+    let (done, started) = lose(5);
+    assert!(matches!(done, Err(InstallError::NotKept)), "{done:?}");
+    assert!(matches!(started, Err(Dead::Firmware(_))), "{started:?}");
+    // What the root slot loses dm-verity finds.
+    let (_, started) = lose(2);
+    assert!(matches!(started, Err(Dead::Root(_))), "{started:?}");
+}
+
+/// A disk that counts what is read.
+struct Reads(Memory, usize);
+
+impl Disk for Reads {
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        self.1 += bytes.len();
+        self.0.read_at(offset, bytes)
+    }
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+    fn length(&mut self) -> std::io::Result<u64> {
+        self.0.length()
+    }
+}
+
+#[test]
+fn what_root_hashes_vouch_for_is_not_read_and_what_they_should_not_is_seen() {
+    let (older, old, new) = (
+        Version::new("0.9", 0, 300..310),
+        Version::new("1.0", 1, 0..3),
+        Version::new("2.0", 2, 300..310),
     );
-    assert!(start(&mut forgetful.0, true).is_err() && start(&mut forgetful.0, false).is_ok());
+    let other = bakelite_tests::slots::layout().root(1).0;
+    let run = |holds: Holds, damage: &[u64]| {
+        let mut disk = Memory::flashed(&old);
+        disk.write_at(other, &older.root).unwrap();
+        for at in damage {
+            disk.write_at(*at, b"not this").unwrap();
+        }
+        let (mut disk, mut source) = (Reads(disk, 0), Counted(Bytes(&new.bundle), 0));
+        let places = (Slot::A, holds);
+        let done = install(&mut disk, &new.verified, places, &mut source, &mut |_| {
+            Flow::On
+        });
+        assert_eq!(
+            done.unwrap().done,
+            new.root.len() as u64 + new.boot.len() as u64
+        );
+        let started = start(&mut disk.0, true);
+        (started.map(|started| started.root), disk.1, source.1)
+    };
+    let (right, nothing) = (
+        Holds {
+            running: Some(old.root_hash),
+            other: Some(older.root_hash),
+        },
+        Holds::default(),
+    );
+    let whole = Ok(new.root_hash.to_string());
+    let (started, all, asked) = run(nothing, &[]);
+    assert_eq!(
+        (&started, asked),
+        (&whole, 3),
+        "the second segment, the hashes, the boot slot"
+    );
+    let (started, some, asked) = run(right, &[]);
+    assert_eq!((&started, asked), (&whole, 3));
+    // Three segments less, but for their hashes.
+    assert!(some + (5 << 19) < all, "{some} of {all} bytes");
+    // Hashes of something else, or that are damaged: all is read.
+    let wrong = Holds {
+        running: Some(older.root_hash),
+        other: Some(old.root_hash),
+    };
+    let (started, as_many, asked) = run(wrong, &[]);
+    assert_eq!((&started, asked), (&whole, 3));
+    assert!(as_many >= all, "{as_many} of {all} bytes");
+    let hashes = new.root.len() as u64 - 2000;
+    let (started, as_many, _) = run(right, &[other + hashes]);
+    assert_eq!(started, whole);
+    assert!(as_many > some, "{as_many} and {some} bytes");
+    // A slot that somebody has written to since.
+    let (started, as_many, _) = run(right, &[other + 5000]);
+    assert_eq!(started, whole);
+    assert!(as_many > some, "{as_many} and {some} bytes");
 }
 
 /// A disk that loses the write with this number.

@@ -3,7 +3,7 @@
 use std::io;
 
 use agent_region::Slot;
-use agent_update::install::{self, Flow, Source, count, install};
+use agent_update::install::{self, Flow, Holds, Source, count, install};
 use bakelite_tests::slots::{Bytes, Memory, Version, start};
 use content_digest::Sha256Digest;
 use ota_bundle::Kind;
@@ -70,7 +70,8 @@ fn versions() -> (Version, Version) {
 
 /// Installs, and switches the device on with the slot that was written.
 fn run(disk: &mut Memory, new: &Version, source: &mut impl Source) -> install::Progress {
-    let done = install(disk, &new.verified, Slot::A, source, &mut |_| Flow::On).unwrap();
+    let slots = (Slot::A, Holds::default());
+    let done = install(disk, &new.verified, slots, source, &mut |_| Flow::On).unwrap();
     let started = start(disk, true).map_err(|dead| dead.to_string()).unwrap();
     assert_eq!(started.root, new.root_hash.to_string());
     done

@@ -88,7 +88,8 @@ fn doing(world: &World) -> String {
     }
 }
 
-/// Cuts the power as often as `BAKELITE_KILLS` says: of what is going on first, then of updates to and fro.
+/// Cuts the power as often as `BAKELITE_KILLS` says: of what is going on first, then of updates to and fro. A device at rest is not
+/// counted.
 #[expect(
     clippy::print_stdout,
     reason = "whoever cuts often reads how often it was what"
@@ -98,14 +99,20 @@ pub(super) fn cut_again_and_again(world: &mut World) {
     let random = &mut Random(seed);
     let mut tally = BTreeMap::<String, u32>::new();
     let mut floor = (0, 0);
-    for kill in 1..=kills {
-        // The first cut is of what somebody else has begun.
-        if kill > 1 {
+    let mut kill = 1;
+    // The first cut is of what somebody else has begun.
+    let mut is_begun = true;
+    while kill <= kills {
+        if !std::mem::take(&mut is_begun) {
             begin(world, random);
         }
         let wait = random.below(u64::try_from(LONGEST.as_millis()).unwrap());
         std::thread::sleep(Duration::from_millis(wait));
         let what = doing(world);
+        if ["rest", "look"].contains(&what.as_str()) {
+            println!("after {wait} ms it was at “{what}”: not counted, and not cut");
+            continue;
+        }
         let port = world.device.port;
         world.device.cut_power(port);
         let (version, state) = look(world);
@@ -124,6 +131,7 @@ pub(super) fn cut_again_and_again(world: &mut World) {
             "a counter fell: {counters:?} from {floor:?}"
         );
         floor = counters;
+        kill += 1;
     }
     println!("{kills} cuts, seed {seed}: {tally:?}");
     // Whatever was going on comes to its end.

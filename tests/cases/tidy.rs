@@ -100,6 +100,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "content-digest",
             "ota-bundle",
             "update-trust",
+            "verity-tree",
         ],
     ),
     (

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use agent_region::disk::{Disk, Reader};
 use agent_region::{Phase, Slot, State, Update, Way};
-use agent_update::install::{self, Flow, Source};
+use agent_update::install::{self, Flow, Holds, Source};
 use agent_update::machine::{Cause, Event};
 use agent_update::{Firmware, Updater};
 use boot_partition::autoboot::{self, Autoboot};
@@ -25,6 +25,8 @@ pub const DISK: u32 = 0x00c0_ffee;
 /// Product of the device.
 pub const PRODUCT: &str = "kvm";
 const SALT_BYTES: [u8; SALT] = [9; SALT];
+/// Three segments, and a part of one.
+const DATA_BLOCKS: usize = 3 * MIB as usize / BLOCK + 100;
 /// Starts of a device before something is wrong with it.
 const MOST_STARTS: usize = 12;
 
@@ -53,10 +55,15 @@ pub struct Version {
 impl Version {
     /// Makes a version. Of its root file system, the blocks in `differs` hold its name.
     pub fn new(name: &str, rollback_index: u32, differs: std::ops::Range<usize>) -> Self {
-        let data_blocks = 2 * MIB as usize / BLOCK + 100;
+        let data_blocks = DATA_BLOCKS;
         let mut root: Vec<u8> = (0..data_blocks * BLOCK)
             .map(|at| (at / 512 % 253) as u8)
             .collect();
+        // What the initramfs looks at.
+        root[1024..1028].copy_from_slice(&0xe0f5_e1e2_u32.to_le_bytes());
+        root[1036] = 12;
+        let blocks = u32::try_from(data_blocks).expect("made for tests");
+        root[1060..1064].copy_from_slice(&blocks.to_le_bytes());
         for block in differs {
             root[block * BLOCK..][..name.len()].copy_from_slice(name.as_bytes());
         }
@@ -478,8 +485,8 @@ fn choose(disk: &mut impl Disk, is_tryboot: bool) -> Result<(Slot, String), Stri
 }
 
 fn root_hash(disk: &mut impl Disk, place: u64) -> io::Result<String> {
-    let blocks = 2 * MIB / BLOCK as u64 + 100;
-    let mut data = vec![0; usize::try_from(blocks).expect("made for tests") * BLOCK];
+    let blocks = DATA_BLOCKS as u64;
+    let mut data = vec![0; DATA_BLOCKS * BLOCK];
     disk.read_at(place, &mut data)?;
     let salted = Salted::new(&SALT_BYTES);
     let digests: Vec<[u8; 32]> = data
@@ -541,9 +548,16 @@ fn one_start<D: Disk>(
             cause,
         })
         .map_err(words)?;
+    let mut holds = Holds {
+        running: started.root.parse().ok(),
+        other: None,
+    };
     for _ in 0..8 {
         if *registers.restarts.borrow() {
             return Ok(true);
+        }
+        if let Some(other) = &updater.state().other {
+            holds.other = Some(other.root);
         }
         match updater.state().phase.clone() {
             Phase::Idle if started.root == wanted.root_hash.to_string() => return Ok(false),
@@ -553,7 +567,7 @@ fn one_start<D: Disk>(
                 install::install(
                     updater.disk(),
                     &wanted.verified,
-                    slot,
+                    (slot, holds),
                     &mut source,
                     &mut |_| Flow::On,
                 )

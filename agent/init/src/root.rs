@@ -6,20 +6,18 @@ use std::path::Path;
 use agent_region::disk::Disk as _;
 use agent_update::CommandLine;
 use nix::mount::{MsFlags, mount as mount_call};
-use verity_tree::{BLOCK, SUPERBLOCK_LENGTH, Superblock};
+use verity_tree::{BLOCK, EROFS, SUPERBLOCK_LENGTH, Superblock, erofs_blocks};
 
 use crate::device::Device;
 use crate::{Failure, kernel};
-
-/// Offset of the file system's superblock, and within it of the number of blocks (Linux: `fs/erofs/erofs_fs.h`).
-const EROFS_SUPERBLOCK: u64 = 1024;
-const EROFS_MAGIC: u32 = 0xe0f5_e1e2;
 
 /// Mounts the root file system of the running slot.
 pub(crate) fn mount(device: &Device, line: &CommandLine, target: &Path) -> Result<(), Failure> {
     let partition = device.partition(device.slot.root_partition());
     let mut file = File::open(&partition)?;
-    let blocks = erofs_blocks(&mut file)?;
+    let mut bytes = [0; 64];
+    file.read_at(EROFS.start, &mut bytes)?;
+    let blocks = erofs_blocks(&bytes)?;
     let mut bytes = [0; SUPERBLOCK_LENGTH];
     file.read_at(blocks * BLOCK as u64, &mut bytes)?;
     let superblock = Superblock::from_bytes(&bytes)?;
@@ -55,15 +53,4 @@ pub(crate) fn mount(device: &Device, line: &CommandLine, target: &Path) -> Resul
         )
     })?;
     Ok(())
-}
-
-/// Returns the length of the file system in blocks.
-fn erofs_blocks(file: &mut File) -> Result<u64, Failure> {
-    let mut bytes = [0; 128];
-    file.read_at(EROFS_SUPERBLOCK, &mut bytes)?;
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-    if word(0) != EROFS_MAGIC || bytes[12] != 12 {
-        return Err("the slot has no EROFS with blocks of 4096 bytes".into());
-    }
-    Ok(u64::from(word(36)))
 }

@@ -1,7 +1,7 @@
 //! Installs a verified bundle into the slot that does not run, up to where the next start tries it.
 
 use agent_region::{Kind, Phase, Update};
-use agent_update::install::{Flow, InstallError, Progress, Source, install};
+use agent_update::install::{Flow, Holds, InstallError, Progress, Source, install};
 use agent_update::machine::{Event, Refused};
 use ota_bundle::{Bundle, Verified};
 
@@ -29,6 +29,8 @@ pub(super) fn run(
         steps: 0,
     };
     check_floor(own, bundle)?;
+    // Before it is written over.
+    let holds = holds(own);
     let is_same = |other: &Update| other.manifest == update.manifest;
     match &own.state().phase {
         // It was interrupted: what is written already is found there.
@@ -51,7 +53,7 @@ pub(super) fn run(
         }
         progress(so_far)
     };
-    let done = match install(own.disk(), bundle, running, source, progress) {
+    let done = match install(own.disk(), bundle, (running, holds), source, progress) {
         Ok(done) => done,
         Err(error) => {
             if is_over(&error) {
@@ -70,6 +72,17 @@ pub(super) fn run(
     );
     own.log(Kind::Update, &text)?;
     arm(own)
+}
+
+/// Returns what the slots hold. Once something failed, the other one is looked at as if nothing were known.
+fn holds(own: &Own) -> Holds {
+    let state = own.state();
+    let went_well = state.outcome.as_ref().is_some_and(|last| last.is_kept);
+    let other = state.other.as_ref().filter(|_| went_well);
+    Holds {
+        running: Some(own.root()),
+        other: other.map(|other| other.root),
+    }
 }
 
 /// Refuses what has faults that must not come back.
@@ -92,6 +105,6 @@ pub(super) fn arm(own: &mut Own) -> Result<(), Failure> {
 const fn is_over(error: &InstallError) -> bool {
     matches!(
         error,
-        InstallError::Disk(_) | InstallError::Misfit(_) | InstallError::NotKept { .. }
+        InstallError::Disk(_) | InstallError::Misfit(_) | InstallError::NotKept
     )
 }

@@ -1,11 +1,12 @@
 //! Installs a version out of a channel's folder into the other slot of a disk, as a device does, and says what that took: bytes, time,
 //! memory. `scripts/bench-updates` runs it; `docs/benchmarks.md` has the results.
 //!
-//! Arguments: the channel, the root to trust, the version that runs, the version to install, the disk, and `patches` or `whole`; and
-//! how many bytes a second the disk reads and writes, if it is to be as slow as a card.
+//! Arguments: the channel, the root to trust, the version that runs, the version to install, the disk; `known` if the other slot holds
+//! the version that runs, too, or `unknown`; `patches` or `whole`; and how many bytes a second the disk reads and writes, if it is to be as slow as a card.
 
 #![expect(clippy::print_stdout, reason = "its results are for a script")]
 
+use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -15,43 +16,80 @@ use std::time::{Duration, Instant};
 
 use agent_region::Slot;
 use agent_region::disk::Disk;
-use agent_update::install::{Flow, Source, install};
+use agent_update::install::{Flow, Holds, Source, install};
 use ota_bundle::delta::{DELTA_HEAD, Delta, DeltaHead, Patch};
 use ota_bundle::{Bundle, HEAD_LENGTH, Head, Verified};
 use update_trust::{Metadata, Said, Seen, Trusted, verify};
 
 type Failure = Box<dyn Error>;
 
-/// A disk that takes its time for every byte, and has no memory that would be faster.
+/// A disk that counts how long a card would be busy, which does one thing after the other. Of what was read last, the kernel of a
+/// small device remembers a little.
 struct Card {
     disk: File,
+    /// Bytes a second.
     reads: f64,
     writes: f64,
+    /// Seconds.
+    busy: f64,
+    /// What it took here does not count.
+    here: Duration,
+    remembered: BTreeSet<u64>,
+    order: VecDeque<u64>,
+}
+
+const PAGE: u64 = 4096;
+const PAGE_BYTES: f64 = 4096.0;
+/// Pages that are remembered: 16 MiB.
+const REMEMBERED: usize = 4096;
+
+impl Card {
+    fn pages(offset: u64, length: u64) -> std::ops::Range<u64> {
+        offset / PAGE..(offset + length).div_ceil(PAGE)
+    }
+
+    /// Does something with the file behind it.
+    fn timed<T>(&mut self, what: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+        let begun = Instant::now();
+        let result = what(&mut self.disk);
+        self.here += begun.elapsed();
+        result
+    }
 }
 
 impl Disk for Card {
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        take(bytes.len(), self.reads);
-        self.disk.read_exact_at(bytes, offset)
+        for page in Self::pages(offset, bytes.len() as u64) {
+            if self.remembered.insert(page) {
+                self.busy += PAGE_BYTES / self.reads;
+                self.order.push_back(page);
+            }
+            if self.order.len() > REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.remembered.remove(&oldest);
+            }
+        }
+        self.timed(|disk| disk.read_exact_at(bytes, offset))
     }
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        take(bytes.len(), self.writes);
-        self.disk.write_all_at(bytes, offset)
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.busy += f64::from(length) / self.writes;
+        self.timed(|disk| disk.write_all_at(bytes, offset))
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.disk.sync_data()
+        self.timed(|disk| disk.sync_data())
     }
     fn length(&mut self) -> io::Result<u64> {
         Ok(self.disk.metadata()?.len())
     }
     fn forget(&mut self, offset: u64, length: u64) {
-        Disk::forget(&mut self.disk, offset, length);
+        let pages = Self::pages(offset, length);
+        self.order.retain(|page| !pages.contains(page));
+        for page in pages {
+            self.remembered.remove(&page);
+        }
     }
-}
-
-fn take(bytes: usize, rate: f64) {
-    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    std::thread::sleep(Duration::from_secs_f64(f64::from(bytes) / rate));
 }
 
 /// A bundle and its patches, as files of the channel.
@@ -79,9 +117,9 @@ impl Source for Files {
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let ([channel, root, from, to, disk, how], rates) = words
-        .split_first_chunk()
-        .ok_or("usage: install CHANNEL ROOT FROM TO DISK patches|whole [READS WRITES]")?;
+    let ([channel, root, from, to, disk, known, how], rates) = words.split_first_chunk().ok_or(
+        "usage: install CHANNEL ROOT FROM TO DISK known|unknown patches|whole [READS WRITES]",
+    )?;
     let rates: Vec<f64> = rates
         .iter()
         .map(|rate| rate.parse())
@@ -113,10 +151,20 @@ fn main() -> Result<(), Failure> {
         disk: File::options().read(true).write(true).open(disk)?,
         reads: rates.first().copied().unwrap_or(f64::INFINITY),
         writes: rates.get(1).copied().unwrap_or(f64::INFINITY),
+        busy: 0.0,
+        here: Duration::ZERO,
+        remembered: BTreeSet::new(),
+        order: VecDeque::new(),
     };
     let begun = Instant::now();
-    let done = install(&mut disk, &bundle, Slot::A, &mut source, &mut |_| Flow::On)?;
-    let seconds = begun.elapsed().as_secs_f64();
+    // A device knows the other slot too, once it has kept a version in it.
+    let holds = Holds {
+        running: Some(runs),
+        other: (known == "known").then_some(runs),
+    };
+    let slots = (Slot::A, holds);
+    let done = install(&mut disk, &bundle, slots, &mut source, &mut |_| Flow::On)?;
+    let seconds = begun.elapsed().saturating_sub(disk.here).as_secs_f64() + disk.busy;
     println!(
         "{{\"looked\": {looked}, \"fetched\": {}, \"written\": {}, \"total\": {}, \"seconds\": {seconds:.2}, \"peak-kib\": {}}}",
         done.fetched,

@@ -9,7 +9,7 @@ mod superblock;
 use content_digest::Sha256Digest;
 use sha2::{Digest as _, Sha256};
 
-pub use superblock::{BadSuperblock, SUPERBLOCK_LENGTH, Superblock};
+pub use superblock::{BadSuperblock, EROFS, SUPERBLOCK_LENGTH, Superblock, erofs_blocks};
 
 /// Size of blocks of data and of the tree, in bytes.
 pub const BLOCK: usize = 4096;
@@ -144,6 +144,11 @@ impl Tree {
             root,
         }
     }
+}
+
+/// Returns how many blocks the lowest level has: it holds the digests of data, one after the other, and is stored last.
+pub const fn leaf_blocks(data_blocks: u64) -> u64 {
+    data_blocks.div_ceil(FAN_OUT as u64)
 }
 
 /// Returns how many blocks the tree of so many blocks of data has.

@@ -28,6 +28,26 @@ pub struct BadSuperblock {
     what: &'static str,
 }
 
+/// Where the superblock of EROFS begins, and how much of it is looked at (Linux: `fs/erofs/erofs_fs.h`).
+pub const EROFS: std::ops::Range<u64> = 1024..1088;
+const EROFS_MAGIC: u32 = 0xe0f5_e1e2;
+/// Logarithm of [`BLOCK`].
+const BLOCK_BITS: u8 = 12;
+
+/// Returns the length of an EROFS in blocks: behind them lies the superblock of its tree. `bytes` are those at [`EROFS`].
+pub fn erofs_blocks(bytes: &[u8]) -> Result<u64, BadSuperblock> {
+    let word = |at: usize| {
+        let word = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(word))
+    };
+    match (word(0), bytes.get(12), word(36)) {
+        (Some(EROFS_MAGIC), Some(&BLOCK_BITS), Some(blocks)) => Ok(blocks.into()),
+        _ => Err(BadSuperblock {
+            what: "the slot has no EROFS with blocks of 4096 bytes",
+        }),
+    }
+}
+
 impl Superblock {
     /// Writes the superblock.
     pub fn to_bytes(self) -> [u8; SUPERBLOCK_LENGTH] {

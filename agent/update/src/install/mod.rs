@@ -1,8 +1,10 @@
 //! Writes a bundle into the slot that does not run. What is there already is not written, what the running slot has is not
-//! fetched; nothing is kept but the slot itself, so going on after a power cut is reading it again. What was written is read back.
+//! fetched; nothing is kept but the slot itself, so going on after a power cut is reading it again. Where root hashes say what the
+//! slots hold, only what differs is read.
 //!
 //! The first sector of the boot slot goes first and comes last: a half slot cannot start.
 
+mod known;
 mod place;
 mod work;
 
@@ -11,8 +13,10 @@ use std::io;
 use agent_region::Slot;
 use agent_region::disk::Disk;
 use ota_bundle::delta::Patch;
-use ota_bundle::{Bundle, Kind, SegmentError, Verified};
+use ota_bundle::{Bundle, Kind, Segment, SegmentError, Verified};
 
+pub use known::Holds;
+use known::Leaves;
 pub use place::{Facts, Misfit, Places};
 use work::Work;
 
@@ -71,21 +75,18 @@ pub enum InstallError {
     #[error(transparent)]
     Misfit(#[from] Misfit),
     /// What was written does not read back.
-    #[error("the {part} slot does not read back as it was written: the disk is worn out or lies")]
-    NotKept {
-        /// Which part.
-        part: &'static str,
-    },
+    #[error("the boot slot does not read back as it was written: the disk is worn out or lies")]
+    NotKept,
     /// Somebody stopped it.
     #[error("the update was stopped")]
     Stopped,
 }
 
-/// Writes `bundle` into the slot that is not `running`. Returns when it is whole, flushed and read back.
+/// Writes `bundle` into the slot that is not `running`. Returns when it is whole and flushed.
 pub fn install(
     disk: &mut impl Disk,
     bundle: &Bundle<Verified>,
-    running: Slot,
+    (running, holds): (Slot, Holds),
     source: &mut impl Source,
     progress: &mut impl FnMut(Progress) -> Flow,
 ) -> Result<Progress, InstallError> {
@@ -94,15 +95,33 @@ pub fn install(
     let total = images.iter().map(|image| image.length).sum();
     let mut work = Work::new(disk, source, places, running, progress, total);
     work.destroy_head()?;
-    for segment in bundle.segments(Kind::Root) {
-        work.segment(Kind::Root, segment)?;
+    let segments = bundle.segments(Kind::Root);
+    let image = bundle.manifest().image(Kind::Root);
+    let leaves = image.verity.as_ref();
+    let mut leaves = leaves.and_then(|verity| Leaves::new(verity, image.length));
+    let has_leaves = |segment: &Segment| leaves.as_ref().is_some_and(|own| own.are_in(segment));
+    let first = segments.partition_point(|segment| !has_leaves(segment));
+    let mut numbered = (0..).zip(segments);
+    let rest: Vec<(u32, &Segment)> = numbered.by_ref().take(first).collect();
+    // The hashes first: they say what is there already.
+    if let Some(mut leaves) = leaves.take() {
+        let held = work.held(holds)?;
+        for (number, segment) in numbered {
+            work.segment(Kind::Root, (number, segment))?;
+            leaves.take(segment, work.last());
+        }
+        work.compare(&leaves, held, segments)?;
     }
-    let mut rest = bundle.segments(Kind::Boot).iter();
-    if let Some(first) = rest.next() {
+    for numbered in rest {
+        work.segment(Kind::Root, numbered)?;
+    }
+    let from = u32::try_from(segments.len()).unwrap_or(u32::MAX);
+    let mut boot = (from..).zip(bundle.segments(Kind::Boot));
+    if let Some(first) = boot.next() {
         work.first_boot_segment(first)?;
     }
-    for segment in rest {
-        work.segment(Kind::Boot, segment)?;
+    for numbered in boot {
+        work.segment(Kind::Boot, numbered)?;
     }
     work.finish()
 }

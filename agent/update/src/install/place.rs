@@ -169,6 +169,14 @@ impl Places {
         (end <= size).then(|| begin + offset)
     }
 
+    /// Returns where a root slot begins, and its size in bytes.
+    pub const fn root(&self, slot: Slot) -> (u64, u64) {
+        match slot {
+            Slot::A => self.root[0],
+            Slot::B => self.root[1],
+        }
+    }
+
     /// Returns where a slot begins, in bytes.
     pub const fn offset(&self, kind: Kind, slot: Slot) -> u64 {
         let slots = match kind {

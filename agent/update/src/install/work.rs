@@ -5,7 +5,8 @@ use agent_region::disk::Disk;
 use ota_bundle::delta::Patch;
 use ota_bundle::{Kind, Segment};
 
-use super::{Flow, InstallError, Places, Progress, Source};
+use super::known::{Held, Leaves};
+use super::{Flow, Holds, InstallError, Places, Progress, Source};
 use crate::boot::SECTOR_BYTES;
 
 /// Bytes that are written between two flushes: so much is written again at most after a power cut.
@@ -19,6 +20,9 @@ const MISSES: u32 = 8;
 /// … only one of so many is read as a whole to see, until one is there. What is fetched without that is fetched once more at worst.
 const PROBE: u32 = 8;
 
+/// One of so many segments that the slot should have is read before that is believed.
+const SAMPLE: usize = 16;
+
 pub(super) struct Work<'w, D, S, P> {
     disk: &'w mut D,
     source: &'w mut S,
@@ -26,12 +30,12 @@ pub(super) struct Work<'w, D, S, P> {
     running: Slot,
     progress: &'w mut P,
     so_far: Progress,
-    /// Segments that are done.
-    number: u32,
+    /// What is known of the root slots, segment by segment: the one that runs, and the one that is written.
+    known: [Option<Vec<bool>>; 2],
     /// Segments in a row that the slot did not have.
     misses: u32,
-    /// What was written since the last flush: the segment, and where it is on the disk.
-    written: Vec<(Kind, Segment)>,
+    /// What was written of the boot slot since the last flush.
+    written: Vec<Segment>,
     unflushed: u64,
     /// The first sector of the boot slot, which is written last.
     head: Vec<u8>,
@@ -60,7 +64,7 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
                 total,
                 ..Progress::default()
             },
-            number: 0,
+            known: [None, None],
             misses: 0,
             written: Vec::new(),
             unflushed: 0,
@@ -88,20 +92,29 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
         Ok(())
     }
 
-    /// Puts one segment where it belongs, unless it is there.
-    pub(super) fn segment(&mut self, kind: Kind, segment: &Segment) -> Result<(), InstallError> {
+    /// Puts one segment where it belongs, unless it is there. Segments are counted through both images.
+    pub(super) fn segment(
+        &mut self,
+        kind: Kind,
+        (number, segment): (u32, &Segment),
+    ) -> Result<(), InstallError> {
         let to = self.target(kind, segment.place);
-        let is_looked_for = self.may_be_there();
+        let [running, target] = self.known_of(kind, number);
+        if target == Some(true) {
+            return self.found(segment);
+        }
+        let is_looked_for = target.is_none() && self.may_be_there();
         if is_looked_for {
             self.read_target(to, segment.length as usize)?;
             if segment.is(&self.there) {
+                std::mem::swap(&mut self.there, &mut self.plain);
                 return self.found(segment);
             }
         }
         self.misses = self.misses.saturating_add(1);
-        if !self.take_from_running(kind, segment)? {
-            self.fetch(segment)?;
-        } else if !is_looked_for && self.has(to, 0)? {
+        if running == Some(false) || !self.take_from_running(kind, (number, segment))? {
+            self.fetch((number, segment))?;
+        } else if target.is_none() && !is_looked_for && self.has(to, 0)? {
             return self.found(segment);
         }
         self.disk
@@ -110,10 +123,72 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
         self.wrote(kind, segment, self.plain.len())
     }
 
+    /// Reads what the slots hold, before anything is written.
+    pub(super) fn held(&mut self, holds: Holds) -> Result<[Option<Held>; 2], InstallError> {
+        let slots = [
+            (self.running, holds.running),
+            (self.running.other(), holds.other),
+        ];
+        let mut held = [None, None];
+        for (held, (slot, root)) in held.iter_mut().zip(slots) {
+            if let Some(root) = root {
+                let read = Held::read(self.disk, self.places.root(slot), root);
+                *held = read.map_err(InstallError::Disk)?;
+            }
+        }
+        Ok(held)
+    }
+
+    /// Compares that with the hashes of the new root: what need not be read is not.
+    pub(super) fn compare(
+        &mut self,
+        leaves: &Leaves,
+        held: [Option<Held>; 2],
+        segments: &[Segment],
+    ) -> Result<(), InstallError> {
+        self.misses = 0;
+        self.known = held.map(|held| leaves.compare(&held?, segments));
+        // Somebody else may have written there, or the card may have lost something.
+        let there = self.known[1].take().unwrap_or_default();
+        for (segment, _) in segments
+            .iter()
+            .zip(&there)
+            .filter(|(_, same)| **same)
+            .step_by(SAMPLE)
+        {
+            self.read_target(
+                self.target(Kind::Root, segment.place),
+                segment.length as usize,
+            )?;
+            if !segment.is(&self.there) {
+                return Ok(());
+            }
+        }
+        self.known[1] = (!there.is_empty()).then_some(there);
+        Ok(())
+    }
+
+    /// Whether the running slot has the same at its place, and whether the other one has.
+    fn known_of(&self, kind: Kind, number: u32) -> [Option<bool>; 2] {
+        let of = |known: &Option<Vec<bool>>| {
+            let known = known.as_ref().filter(|_| kind == Kind::Root)?;
+            known.get(number as usize).copied()
+        };
+        [of(&self.known[0]), of(&self.known[1])]
+    }
+
+    /// Returns the bytes of the last segment.
+    pub(super) fn last(&self) -> &[u8] {
+        &self.plain
+    }
+
     /// Puts the first segment of the boot slot there, but for its first sector, which is kept for the end.
-    pub(super) fn first_boot_segment(&mut self, segment: &Segment) -> Result<(), InstallError> {
-        if !self.take_from_running(Kind::Boot, segment)? {
-            self.fetch(segment)?;
+    pub(super) fn first_boot_segment(
+        &mut self,
+        (number, segment): (u32, &Segment),
+    ) -> Result<(), InstallError> {
+        if !self.take_from_running(Kind::Boot, (number, segment))? {
+            self.fetch((number, segment))?;
         }
         let sector = self.plain.len().min(SECTOR_BYTES);
         self.head = self.plain[..sector].to_vec();
@@ -139,7 +214,7 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
         if self.there == self.head {
             Ok(self.so_far)
         } else {
-            Err(InstallError::NotKept { part: "boot" })
+            Err(InstallError::NotKept)
         }
     }
 
@@ -183,8 +258,12 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     }
 
     /// Has the segment in `plain` if the running slot has the same at its place. Where there is a patch, it has another.
-    fn take_from_running(&mut self, kind: Kind, segment: &Segment) -> Result<bool, InstallError> {
-        if self.source.patch(self.number).is_some() {
+    fn take_from_running(
+        &mut self,
+        kind: Kind,
+        (number, segment): (u32, &Segment),
+    ) -> Result<bool, InstallError> {
+        if self.source.patch(number).is_some() {
             return Ok(false);
         }
         let from = self.places.offset(kind, self.running) + segment.place;
@@ -196,8 +275,8 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     }
 
     /// Has the segment in `plain`, made of what runs or from the bundle.
-    fn fetch(&mut self, segment: &Segment) -> Result<(), InstallError> {
-        if let Some(patch) = self.source.patch(self.number).cloned()
+    fn fetch(&mut self, (number, segment): (u32, &Segment)) -> Result<(), InstallError> {
+        if let Some(patch) = self.source.patch(number).cloned()
             && self.apply(segment, &patch)?
         {
             return Ok(());
@@ -241,30 +320,28 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     fn wrote(&mut self, kind: Kind, segment: &Segment, count: usize) -> Result<(), InstallError> {
         self.so_far.written += count as u64;
         self.unflushed += count as u64;
-        self.written.push((kind, *segment));
+        if kind == Kind::Boot {
+            self.written.push(*segment);
+        }
         if self.unflushed >= FLUSH_EVERY {
             self.flush()?;
         }
         self.done(segment)
     }
 
-    /// Has the disk keep what was written, and looks whether it did. What was not written was compared with the disk; all of it is
-    /// read once more when the slot is on trial.
+    /// Has the disk keep what was written, and looks whether the boot slot reads back: nothing checks that later. Of the root,
+    /// dm-verity checks every block when the slot is on trial.
     fn flush(&mut self) -> Result<(), InstallError> {
         self.unflushed = 0;
         self.disk.flush().map_err(InstallError::Disk)?;
-        for (kind, segment) in std::mem::take(&mut self.written) {
-            let place = self.target(kind, segment.place);
+        for segment in std::mem::take(&mut self.written) {
+            let place = self.target(Kind::Boot, segment.place);
             self.read_target(place, segment.length as usize)?;
-            let mut part = "root";
-            if kind == Kind::Boot {
-                part = "boot";
-                if segment.place == 0 {
-                    self.there[..self.head.len()].copy_from_slice(&self.head);
-                }
+            if segment.place == 0 {
+                self.there[..self.head.len()].copy_from_slice(&self.head);
             }
             if !segment.is(&self.there) {
-                return Err(InstallError::NotKept { part });
+                return Err(InstallError::NotKept);
             }
         }
         Ok(())
@@ -272,7 +349,6 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
 
     fn done(&mut self, segment: &Segment) -> Result<(), InstallError> {
         self.so_far.done += u64::from(segment.length);
-        self.number += 1;
         match (self.progress)(self.so_far) {
             Flow::On => Ok(()),
             Flow::Stop => {
