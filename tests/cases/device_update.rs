@@ -25,7 +25,10 @@ pub(super) const STATUS: &str = "bakelite-agent update status 2>&1";
 fn build(version: &str, keys: &Path, server: &Static) -> PathBuf {
     let authority = keys.with_extension("pem");
     fs_err::write(&authority, &server.certificate).unwrap();
-    build_probe(version, |recipe| {
+    build_probe(version, |mut recipe| {
+        if version != "1.0.0" {
+            recipe = recipe.replace("\"kvm-probe\"]", "\"kvm-probe\", \"kvm-probe-next\"]");
+        }
         format!(
             "{recipe}\n[update]\nrollback-index = {INDEX}\nkeys = \"{}\"\nauthority = \"{}\"\nsource = \"https://{HOST}:{}/channel\"\n",
             keys.display(),
@@ -188,6 +191,10 @@ fn break_in_every_way(world: &World, server: &Static) {
         ("network", "the network: there is no way out"),
         ("kernel", "it crashed or hung while it was on trial"),
         ("root", "it crashed or hung while it was on trial"),
+        (
+            "migration",
+            "the settings could not be migrated: 1-mark: somebody asked for this",
+        ),
     ]) {
         world.device.shell(&format!("echo {fault} >/data/fault"));
         world.update_itself((fault == "agent").then_some(server));
@@ -291,7 +298,7 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     let mut world = World::new(device, &server);
     let device = &world.device;
     device.claim();
-    device.shell("echo workshop >/etc/hostname; echo media >/var/lib/bakelite-agent/media/image; echo gone >/etc/not-declared");
+    device.shell("echo workshop >/etc/hostname; echo media >/var/lib/bakelite-agent/media/image; echo gone >/etc/not-declared; echo plain >/etc/kvm-probe");
 
     refuse(&world);
     stop(&world);
@@ -318,12 +325,13 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
         world.await_status(|said| is_resting(said) && said.contains("slot B runs, slot B is kept"));
     assert!(said.contains("is tried again: the power was cut"), "{said}");
     let said = world.device.await_over_restarts(
-        "cat /etc/hostname /var/lib/bakelite-agent/media/image /usr/lib/bakelite/image.json; ls /etc/not-declared 2>&1",
+        "cat /etc/hostname /var/lib/bakelite-agent/media/image /usr/lib/bakelite/image.json /etc/kvm-probe; ls /etc/not-declared 2>&1",
         |said| said.contains("workshop"),
     );
     assert!(
         said.contains("media")
             && said.contains("\"version\":\"2.0.0\"")
+            && said.contains("plain and migrated")
             && said.contains("No such file"),
         "{said}"
     );

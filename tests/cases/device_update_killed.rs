@@ -36,16 +36,20 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// What the device remembers, and which version runs.
+/// What the device remembers, and which version runs. Its settings are those of that version.
 fn look(world: &World) -> (String, Value) {
     let said = world
         .device
-        .await_over_restarts(STATUS, |said| said.contains("version "));
+        .await_over_restarts(&format!("{STATUS}; cat /etc/kvm-probe"), |said| {
+            said.contains("version ") && said.contains("plain")
+        });
     let version = said
         .lines()
         .find_map(|line| line.strip_prefix("version "))
         .expect("it says its version")
         .to_owned();
+    let is_migrated = said.contains("plain and migrated");
+    assert_eq!(is_migrated, version == "2.0.0", "{said}");
     let state = said.find('{').and_then(|from| {
         let mut values = serde_json::Deserializer::from_str(&said[from..]).into_iter();
         values.next()?.ok()

@@ -1,7 +1,7 @@
 //! The data partition: grown to the end of the card, checked, and shown where the image's own files lie.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agent_region::disk::{Disk as _, Reader};
 use boot_partition::logical;
@@ -10,6 +10,7 @@ use nix::mount::{MsFlags, mount as mount_call};
 
 use crate::device::Device;
 use crate::kept::{self, Kept};
+use crate::migrations::{self, Missing, Names};
 use crate::{Failure, Settings, kernel, say};
 
 /// Number of the partition.
@@ -36,8 +37,8 @@ pub(crate) fn grow(device: &mut Device) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Mounts the partition in `root`, and what is kept over the image's folders.
-pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<(), Failure> {
+/// Mounts the partition in `root`, and what is kept over the image's folders. Returns what is still to be done to the settings.
+pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<Missing, Failure> {
     let list = Kept::parse(&fs_err::read_to_string(root.join(LIST))?)?;
     let partition = device.partition(DATA);
     check(root, &partition);
@@ -53,7 +54,7 @@ pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<
     if let Err(error) = kernel::grow_ext4(&data, blocks) {
         say(&format!("the data partition keeps its size: {error}"));
     }
-    show_settings(&list, &data, root, settings)?;
+    let missing = show_settings(&list, &data, root, settings)?;
     for path in &list.shared {
         show_shared(&data, root, path)?;
     }
@@ -70,7 +71,7 @@ pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<
         // Settings and the claim code lie there; the device runs without.
         say(&format!("cannot mount {}: {error}", selector.display()));
     }
-    Ok(())
+    Ok(missing)
 }
 
 /// Has the image's own e2fsck mend what a power cut left.
@@ -107,15 +108,27 @@ fn check(root: &Path, partition: &Path) {
 }
 
 /// Shows the settings over the image's folders. A trial gets a copy of its own.
-fn show_settings(list: &Kept, data: &Path, root: &Path, settings: Settings) -> Result<(), Failure> {
+fn show_settings(
+    list: &Kept,
+    data: &Path,
+    root: &Path,
+    settings: Settings,
+) -> Result<Missing, Failure> {
+    let image = migrations::of_image(root)?;
     let all = data.join("settings");
     fs_err::create_dir_all(&all)?;
     let used = all.join(settings.used.to_string());
-    let good = all.join(settings.good.to_string());
-    if used != good && good.is_dir() {
-        kept::copy_whole(&good, &used)?;
+    if settings.used != settings.good {
+        copy_for_trial(&all, settings, &image)?;
     }
-    fs_err::create_dir_all(&used)?;
+    if !used.is_dir() {
+        // As the image has them: nothing is to be migrated.
+        let partial = all.join("new.partial");
+        kept::remove(&partial)?;
+        fs_err::create_dir(&partial)?;
+        migrations::note(&partial, &image)?;
+        fs_err::rename(&partial, &used)?;
+    }
     fs_err::set_permissions(&used, std::fs::Permissions::from_mode(0o700))?;
     for top in list.tops() {
         let place = used.join(top);
@@ -142,16 +155,33 @@ fn show_settings(list: &Kept, data: &Path, root: &Path, settings: Settings) -> R
         )
         .map_err(|error| format!("cannot show what is kept of /{top}: {error}"))?;
     }
-    forget_old(&all, settings)
+    forget_old(&all, settings)?;
+    let within = PathBuf::from(format!("data/settings/{}", settings.used));
+    Ok(Missing::of(&used, within, &image)?)
+}
+
+/// Gives a trial the newest settings that it can read: those of now, or those from before a newer version migrated them.
+fn copy_for_trial(all: &Path, settings: Settings, image: &Names) -> Result<(), Failure> {
+    let [good, before] =
+        [settings.good, settings.good.wrapping_sub(1)].map(|number| all.join(number.to_string()));
+    if let Some(from) = migrations::usable(&[&good, &before], image)? {
+        if from == before {
+            say("the settings are those from before a newer version migrated them");
+        }
+        Ok(kept::copy_whole(
+            from,
+            &all.join(settings.used.to_string()),
+        )?)
+    } else if good.is_dir() {
+        Err("a newer version has migrated the settings, and no copy from before is left".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Removes copies that nobody uses any more. The one before the good slot's stays: going back to its version needs it.
 fn forget_old(all: &Path, settings: Settings) -> Result<(), Failure> {
-    let stays = [
-        settings.used,
-        settings.good,
-        settings.good.saturating_sub(1),
-    ];
+    let stays = [settings.used, settings.good, settings.good.wrapping_sub(1)];
     for entry in fs_err::read_dir(all)? {
         let entry = entry?;
         let number = entry

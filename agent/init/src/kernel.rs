@@ -157,13 +157,8 @@ pub(crate) fn read_partitions_again(disk: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `root` the root of everything, and becomes its first program. Comes back only with an error.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this process becomes the init of the device"
-)]
-pub(crate) fn hand_over(root: &Path, init: &str) -> io::Error {
-    use std::os::unix::process::CommandExt as _;
+/// Makes `root` the root of everything.
+pub(crate) fn enter(root: &Path) -> io::Result<()> {
     let moved = || -> io::Result<()> {
         for place in ["proc", "sys", "dev", "run"] {
             let from = Path::new("/").join(place);
@@ -184,9 +179,16 @@ pub(crate) fn hand_over(root: &Path, init: &str) -> io::Error {
         nix::unistd::chdir("/")?;
         Ok(())
     };
-    if let Err(error) = moved() {
-        return io::Error::other(format!("cannot make the new root the root: {error}"));
-    }
+    moved().map_err(|error| io::Error::other(format!("cannot make the new root the root: {error}")))
+}
+
+/// Becomes the first program of the root. Comes back only with an error.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this process becomes the init of the device"
+)]
+pub(crate) fn become_init(init: &str) -> io::Error {
+    use std::os::unix::process::CommandExt as _;
     let error = std::process::Command::new(init).exec();
     io::Error::other(format!("cannot start {init}: {error}"))
 }

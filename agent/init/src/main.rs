@@ -8,6 +8,7 @@ mod data;
 mod device;
 mod kept;
 mod kernel;
+mod migrations;
 mod modules;
 mod root;
 
@@ -62,9 +63,28 @@ fn start() -> Result<(), Failure> {
         ));
     }
     root::mount(&device, &line, Path::new(ROOT))?;
-    data::mount(&device, Path::new(ROOT), settings)?;
+    let shown = data::mount(&device, Path::new(ROOT), settings).and_then(|missing| {
+        kernel::enter(Path::new(ROOT))?;
+        Ok(missing.run(Path::new("/")))
+    });
+    match shown {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if !device.is_trial => say(&chain(error.as_ref())),
+        Ok(Err(error)) | Err(error) => refuse(&mut device, error)?,
+    }
     drop(device);
-    Err(kernel::hand_over(Path::new(ROOT), &line.init).into())
+    Err(kernel::become_init(&line.init).into())
+}
+
+/// A version on trial that cannot use the settings goes back, and says why.
+fn refuse(device: &mut Device, error: Failure) -> Result<(), Failure> {
+    if !device.is_trial {
+        return Err(error);
+    }
+    let mut region = Region::read(&mut device.file)?;
+    let why = Event::Failed(chain(error.as_ref()));
+    let (deed, _) = note(device, &mut region, why)?;
+    obey(device, deed)
 }
 
 /// Which copy of the settings is used, and where it comes from when it is new.
@@ -83,15 +103,9 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
         .trim()
         .to_owned();
     let (slot, cause) = (device.slot, device.cause);
-    let step = machine::next(region.state(), Event::Started { slot, boot, cause })?;
-    if !region.is_written() || step.state != *region.state() {
-        region.write(&mut device.file, step.state)?;
-    }
-    if let Some(note) = &step.note {
-        say(note);
-        region.log(&mut device.file, 0, Kind::Update, note)?;
-    }
-    if cause != Cause::Restart || step.note.is_some() {
+    let event = Event::Started { slot, boot, cause };
+    let (deed, is_noted) = note(device, &mut region, event)?;
+    if cause != Cause::Restart || is_noted {
         let why = match cause {
             Cause::Power => "the power came",
             Cause::Restart => "it was restarted",
@@ -105,17 +119,7 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
             &format!("slot {slot} starts: {why}"),
         )?;
     }
-    match step.deed {
-        Deed::Nothing | Deed::AskOnce(_) | Deed::Unask => {}
-        Deed::PointTo(slot) => {
-            Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?;
-        }
-        Deed::Restart => return Err("going back to the good slot".into()),
-        Deed::PointToAndRestart(slot) => {
-            Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?;
-            return Err(format!("going back to slot {slot}").into());
-        }
-    }
+    obey(device, deed)?;
     device.is_trial = matches!(region.state().phase, Phase::Trial { .. });
     if device.is_trial {
         // A timer restarts the device unless somebody removes this in time.
@@ -125,6 +129,34 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
         used: machine::settings_of(region.state()),
         good: region.state().settings,
     })
+}
+
+/// Writes down what an event leads to. Returns what is to be done then, and whether people may want to know of it.
+fn note(device: &mut Device, region: &mut Region, event: Event) -> Result<(Deed, bool), Failure> {
+    let step = machine::next(region.state(), event)?;
+    if !region.is_written() || step.state != *region.state() {
+        region.write(&mut device.file, step.state)?;
+    }
+    if let Some(note) = &step.note {
+        say(note);
+        region.log(&mut device.file, 0, Kind::Update, note)?;
+    }
+    Ok((step.deed, step.note.is_some()))
+}
+
+/// Does what was decided. What restarts the device is an error.
+fn obey(device: &mut Device, deed: Deed) -> Result<(), Failure> {
+    match deed {
+        Deed::Nothing | Deed::AskOnce(_) | Deed::Unask => Ok(()),
+        Deed::PointTo(slot) => {
+            Ok(Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?)
+        }
+        Deed::Restart => Err("going back to the good slot".into()),
+        Deed::PointToAndRestart(slot) => {
+            Selector::find(&mut device.file)?.point_to(&mut device.file, slot)?;
+            Err(format!("going back to slot {slot}").into())
+        }
+    }
 }
 
 /// Tells whoever stands before the device, and the kernel's log.

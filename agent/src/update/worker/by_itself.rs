@@ -1,5 +1,6 @@
 //! What the device does without being asked: looks, goes on with what was interrupted, installs at night or as a fleet server orders.
 
+use std::process::Command;
 use std::sync::PoisonError;
 use std::time::Instant;
 
@@ -83,7 +84,13 @@ impl Worker {
 
     /// Refuses what is dearer than the owner allows the device by itself.
     fn within_budget(&mut self, is_wanted: bool, most_mib: Option<u32>) -> Result<(), Failure> {
-        let Some(most) = most_mib.filter(|_| !is_wanted) else {
+        if is_wanted {
+            return Ok(());
+        }
+        if is_metered() {
+            return Err("the network is metered, so nothing is fetched by itself: install by hand, or use another network".into());
+        }
+        let Some(most) = most_mib else {
             return Ok(());
         };
         let cost = self.plan()?;
@@ -110,5 +117,48 @@ impl Worker {
             self.looks.failed(after, chance())
         };
         self.next = Instant::now() + wait;
+    }
+}
+
+/// Whether NetworkManager knows or guesses that bytes cost money, as behind a telephone. Without NetworkManager nobody knows.
+/// <https://networkmanager.dev/docs/api/latest/nm-dbus-types.html#NMMetered>
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a fixed program with fixed arguments, and no shell"
+)]
+fn is_metered() -> bool {
+    let name = "org.freedesktop.NetworkManager";
+    let words = [
+        "get-property",
+        name,
+        "/org/freedesktop/NetworkManager",
+        name,
+        "Metered",
+    ];
+    let output = Command::new("/usr/bin/busctl").args(words).output();
+    output.is_ok_and(|output| says_metered(&output.stdout))
+}
+
+/// 1 is yes, 3 is a guess that it is.
+fn says_metered(answer: &[u8]) -> bool {
+    matches!(answer.trim_ascii(), b"u 1" | b"u 3")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_costs_money_is_known_or_guessed() {
+        for (answer, metered) in [
+            ("u 0\n", false),
+            ("u 1\n", true),
+            ("u 2\n", false),
+            ("u 3\n", true),
+            ("u 4\n", false),
+            ("", false),
+        ] {
+            assert_eq!(says_metered(answer.as_bytes()), metered, "{answer}");
+        }
     }
 }
