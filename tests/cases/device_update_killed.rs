@@ -138,15 +138,23 @@ pub(super) fn cut_again_and_again(world: &mut World) {
         kill += 1;
     }
     println!("{kills} cuts, seed {seed}: {tally:?}");
-    // Whatever was going on comes to its end.
+    // Whatever was going on comes to its end, and what follows begins with the first version: its settings, and whoever may sign
+    // in, go up with the device. The other way leads to those of before the migration.
     world.await_status(is_resting);
+    if look(world).0 == "2.0.0" {
+        let said = world
+            .device
+            .shell("systemd-run --quiet --collect --unit=back-at-last bakelite-agent update back");
+        assert!(said.trim().is_empty(), "{said}");
+        world.await_status(|said| is_resting(said) && said.contains("version 1.0.0"));
+    }
 }
 
 /// A fleet server orders the other version, and the owner agrees from another computer. `bakelite device` waits over restart and
 /// trial, and believes the certificate only that the device's console shows.
 pub(super) fn from_another_computer(world: &World, folder: &Path, fleet: &Fleet) {
-    let (version, _) = look(world);
-    let other = if version == "1.0.0" { "2.0.0" } else { "1.0.0" };
+    assert_eq!(look(world).0, "1.0.0");
+    let other = "2.0.0";
     let order = |update, asks_owner| {
         let file = format!("channel/bundles/kvm-probe-{other}.upd");
         fleet.order(&file, update, asks_owner);

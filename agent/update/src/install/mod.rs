@@ -97,14 +97,14 @@ pub fn install(
     work.destroy_head()?;
     let segments = bundle.segments(Kind::Root);
     let image = bundle.manifest().image(Kind::Root);
-    let leaves = image.verity.as_ref();
-    let mut leaves = leaves.and_then(|verity| Leaves::new(verity, image.length));
+    let verity = image.verity.as_ref();
+    let leaves = verity.and_then(|verity| Leaves::new(verity, image.length));
     let has_leaves = |segment: &Segment| leaves.as_ref().is_some_and(|own| own.are_in(segment));
     let first = segments.partition_point(|segment| !has_leaves(segment));
     let mut numbered = (0..).zip(segments);
     let rest: Vec<(u32, &Segment)> = numbered.by_ref().take(first).collect();
     // The hashes first: they say what is there already.
-    if let Some(mut leaves) = leaves.take() {
+    if let Some(mut leaves) = leaves {
         let held = work.held(holds)?;
         for (number, segment) in numbered {
             work.segment(Kind::Root, (number, segment))?;
