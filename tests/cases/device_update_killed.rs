@@ -103,7 +103,7 @@ pub(super) fn cut_again_and_again(world: &mut World) {
     let random = &mut Random(seed);
     let mut tally = BTreeMap::<String, u32>::new();
     let mut floor = (0, 0);
-    let mut kill = 1;
+    let (mut kill, mut rests) = (1, 0);
     // The first cut is of what somebody else has begun.
     let mut is_begun = true;
     while kill <= kills {
@@ -115,6 +115,11 @@ pub(super) fn cut_again_and_again(world: &mut World) {
         let what = doing(world);
         if ["rest", "look"].contains(&what.as_str()) {
             println!("after {wait} ms it was at “{what}”: not counted, and not cut");
+            rests += 1;
+            assert!(
+                rests < 10 + 4 * kills,
+                "it does nothing of what it is asked for"
+            );
             continue;
         }
         let port = world.device.port;
@@ -150,7 +155,7 @@ pub(super) fn cut_again_and_again(world: &mut World) {
     }
 }
 
-/// A fleet server orders the other version, and the owner agrees from another computer. `bakelite device` waits over restart and
+/// A fleet server orders the second version, and the owner agrees from another computer. `bakelite device` waits over restart and
 /// trial, and believes the certificate only that the device's console shows.
 pub(super) fn from_another_computer(world: &World, folder: &Path, fleet: &Fleet) {
     assert_eq!(look(world).0, "1.0.0");

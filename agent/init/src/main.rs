@@ -81,6 +81,7 @@ fn refuse(device: &mut Device, error: Failure) -> Result<(), Failure> {
     if !device.is_trial {
         return Err(error);
     }
+    say(&chain(error.as_ref()));
     let mut region = Region::read(&mut device.file)?;
     let why = Event::Failed(chain(error.as_ref()));
     let (deed, _) = note(device, &mut region, why)?;

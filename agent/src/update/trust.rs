@@ -75,7 +75,10 @@ pub(super) fn check(bundle: Bundle<Unverified>, now: u64) -> Result<Bundle<Verif
             Held::Yanked => "was taken back",
             _ => "is held back",
         };
-        return Err(format!("this version {what} by its makers, says {channel}").into());
+        return Err(format!(
+            "this version {what} by its makers, said {channel} when this device last looked there: look again if that has changed"
+        )
+        .into());
     }
     let verified = bundle.verify(id)?;
     keep(memory, None, &trusted)?;

@@ -175,6 +175,8 @@ fn follow(
     }
 }
 
+const FORGOTTEN: &str = "it does not know the token any more: it was revoked, or the version that runs has settings from before the token was made. The update goes on; the device's page says how it ends";
+
 /// Waits over the restart and the trial, and says how it ended.
 fn until_kept(device: &Device, begun: Result<View, DeviceError>, ui: &mut Ui) -> Outcome {
     let before = begun.map_err(CommandError::Device)?;
@@ -187,6 +189,10 @@ fn until_kept(device: &Device, begun: Result<View, DeviceError>, ui: &mut Ui) ->
                 say_once(&mut said, "  it restarts", ui);
                 std::thread::sleep(OFTEN);
                 continue;
+            }
+            // It knew the token a moment ago.
+            Err(DeviceError::Refused { status: 401, .. }) => {
+                return Err(refused(device, FORGOTTEN.into()));
             }
             Err(error) => return Err(CommandError::Device(error)),
         };
