@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::device_update::{STATUS, World, is_resting};
 
 /// Longer than an update takes when nothing disturbs it, restart and trial included.
-const LONGEST: Duration = Duration::from_secs(100);
+const LONGEST: Duration = Duration::from_secs(80);
 
 /// Numbers that look random, the same for the same seed (splitmix64, Steele, Lea and Flood 2014).
 struct Random(u64);
@@ -34,6 +34,11 @@ impl Random {
 )]
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// How often the power is cut.
+pub(super) fn kills() -> u64 {
+    number("BAKELITE_KILLS", 1)
 }
 
 /// What the device remembers, and which version runs. Its settings are those of that version.
@@ -99,7 +104,7 @@ fn doing(world: &World) -> String {
     reason = "whoever cuts often reads how often it was what"
 )]
 pub(super) fn cut_again_and_again(world: &mut World) {
-    let (kills, seed) = (number("BAKELITE_KILLS", 1), number("BAKELITE_SEED", 1));
+    let (kills, seed) = (kills(), number("BAKELITE_SEED", 1));
     let random = &mut Random(seed);
     let mut tally = BTreeMap::<String, u32>::new();
     let mut floor = (0, 0);
@@ -165,6 +170,7 @@ pub(super) fn from_another_computer(world: &World, folder: &Path, fleet: &Fleet)
         fleet.order(&file, update, asks_owner);
     };
     follow_fleet(world, fleet);
+    world.reached("refused what a fleet server ordered for another board");
     let made = json!({ "name": "laptop", "role": "admin", "days": 1 });
     let (status, token) = world.device.ask("POST", "/api/v1/tokens", &made);
     assert!(status < 300, "{token}");

@@ -71,7 +71,7 @@ impl Leaves {
     }
 
     /// Returns for each segment whether a slot that has these held the same; nothing if that was made in another way.
-    pub(super) fn compare(&self, slot: &Held, segments: &[Segment]) -> Option<Vec<bool>> {
+    pub(super) fn compare(&self, slot: &Known, segments: &[Segment]) -> Option<Vec<bool>> {
         if slot.salt != self.salt || !self.are_whole() {
             return None;
         }
@@ -90,13 +90,13 @@ impl Leaves {
 }
 
 /// Digests of all blocks of a slot's file system.
-pub(super) struct Held {
+pub(super) struct Known {
     salt: [u8; SALT],
     /// The beginning of each: enough to tell two that were made by people who mean well, in a quarter of the memory.
     digests: Vec<u64>,
 }
 
-impl Held {
+impl Known {
     /// Reads those of a slot; nothing if it does not hold what has this root hash.
     pub(super) fn read(
         disk: &mut impl Disk,

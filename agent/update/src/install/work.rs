@@ -5,7 +5,7 @@ use agent_region::disk::Disk;
 use ota_bundle::delta::Patch;
 use ota_bundle::{Kind, Segment};
 
-use super::known::{Held, Leaves};
+use super::known::{Known, Leaves};
 use super::{Flow, Holds, InstallError, Places, Progress, Source};
 use crate::boot::SECTOR_BYTES;
 
@@ -124,7 +124,7 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     }
 
     /// Reads what the slots hold, before anything is written.
-    pub(super) fn held(&mut self, holds: Holds) -> Result<[Option<Held>; 2], InstallError> {
+    pub(super) fn held(&mut self, holds: Holds) -> Result<[Option<Known>; 2], InstallError> {
         let slots = [
             (self.running, holds.running),
             (self.running.other(), holds.other),
@@ -132,7 +132,7 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
         let mut held = [None, None];
         for (held, (slot, root)) in held.iter_mut().zip(slots) {
             if let Some(root) = root {
-                let read = Held::read(self.disk, self.places.root(slot), root);
+                let read = Known::read(self.disk, self.places.root(slot), root);
                 *held = read.map_err(InstallError::Disk)?;
             }
         }
@@ -143,7 +143,7 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     pub(super) fn compare(
         &mut self,
         leaves: &Leaves,
-        held: [Option<Held>; 2],
+        held: [Option<Known>; 2],
         segments: &[Segment],
     ) -> Result<(), InstallError> {
         self.misses = 0;
