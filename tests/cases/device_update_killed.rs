@@ -36,11 +36,6 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// How often the power is cut.
-pub(super) fn kills() -> u64 {
-    number("BAKELITE_KILLS", 1)
-}
-
 /// What the device remembers, and which version runs. Its settings are those of that version.
 fn look(world: &World) -> (String, Value) {
     let said = world
@@ -104,7 +99,7 @@ fn doing(world: &World) -> String {
     reason = "whoever cuts often reads how often it was what"
 )]
 pub(super) fn cut_again_and_again(world: &mut World) {
-    let (kills, seed) = (kills(), number("BAKELITE_SEED", 1));
+    let (kills, seed) = (number("BAKELITE_KILLS", 1), number("BAKELITE_SEED", 1));
     let random = &mut Random(seed);
     let mut tally = BTreeMap::<String, u32>::new();
     let mut floor = (0, 0);
