@@ -29,6 +29,7 @@ mod device;
 mod device_network;
 mod device_package;
 mod device_page;
+mod device_read_only;
 mod device_settings;
 mod device_tablet;
 mod device_update;

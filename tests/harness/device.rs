@@ -100,7 +100,7 @@ impl Device {
             other_shell: free_port(),
         };
         let disk = folder.join("device.img");
-        let machine = start(ports, image, restarts, &disk);
+        let machine = start(ports, image, restarts, &disk, false);
         let client = Client::builder()
             .danger_accept_invalid_certs(true)
             .cookie_store(true)
@@ -123,10 +123,21 @@ impl Device {
 
     /// Cuts the power, switches the device on again, and waits until it answers on a port.
     pub fn cut_power(&mut self, port: u16) {
+        self.cut_and_start(false);
+        self.wait_until_healthy(port);
+    }
+
+    /// The same with a card that takes nothing from then on.
+    pub fn wear_out(&mut self) {
+        self.cut_and_start(true);
+        self.wait_until_healthy(self.port);
+    }
+
+    fn cut_and_start(&mut self, is_worn_out: bool) {
         drop(self.machine.kill());
         drop(self.machine.wait());
-        self.machine = start(self.ports, &self.image, self.restarts, &self.disk);
-        self.wait_until_healthy(port);
+        let (image, disk) = (&self.image, &self.disk);
+        self.machine = start(self.ports, image, self.restarts, disk, is_worn_out);
     }
 
     /// Waits until the machine has switched itself off, or has restarted: that ends it here.
@@ -342,7 +353,7 @@ impl Device {
 }
 
 /// Starts the probe image on a disk: a new one, or as it was left.
-fn start(ports: Ports, image: &Path, restarts: bool, disk: &Path) -> Child {
+fn start(ports: Ports, image: &Path, restarts: bool, disk: &Path, is_worn_out: bool) -> Child {
     let mut arguments = vec![
         "boot".to_owned(),
         image.display().to_string(),
@@ -353,6 +364,9 @@ fn start(ports: Ports, image: &Path, restarts: bool, disk: &Path) -> Child {
     ];
     if !restarts {
         arguments.push("--end-at-restart".into());
+    }
+    if is_worn_out {
+        arguments.push("--read-only".into());
     }
     for forward in [
         format!("udp:{}:443", ports.https),

@@ -26,7 +26,7 @@ pub struct Facts {
     pub kernel: Option<String>,
     /// Degrees Celsius of the processor.
     pub temperature: Option<f64>,
-    /// What is wrong with power or cooling, now or since the start.
+    /// What is wrong with power, cooling or card, now or since the start.
     pub warnings: Vec<String>,
     /// Processes that want to run, over the last minute.
     pub load: Option<f64>,
@@ -76,8 +76,18 @@ pub fn is_clock_set(root: &Path) -> bool {
     root.join("run/systemd/timesync/synchronized").exists()
 }
 
-/// Reads what the firmware says: by its own driver, or by the kernel's (`raspberrypi-hwmon`).
+/// Reads what the initramfs says of a card that keeps nothing (`agent/init`), and what the firmware says.
 fn warnings(root: &Path) -> Vec<String> {
+    let unkept = fs_err::read_to_string(root.join("run/bakelite-unkept")).ok();
+    let unkept = unkept.map(|why| {
+        let why = why.trim();
+        format!("nothing that you change now outlives a restart, since the card takes nothing: replace it ({why})")
+    });
+    unkept.into_iter().chain(throttled(root)).collect()
+}
+
+/// Reads what the firmware says: by its own driver, or by the kernel's (`raspberrypi-hwmon`).
+fn throttled(root: &Path) -> Vec<String> {
     let own = root.join("sys/devices/platform/soc/soc:firmware/get_throttled");
     let bits = fs_err::read_to_string(own).ok();
     let bits =
@@ -153,6 +163,13 @@ mod tests {
             "0x50000",
         );
         assert!(Facts::read(root.path()).warnings[0].ends_with("but not now"));
+        write(
+            "run/bakelite-unkept",
+            "cannot mount the data partition: EACCES",
+        );
+        let warnings = Facts::read(root.path()).warnings;
+        assert_eq!(warnings.len(), 3);
+        assert!(warnings[0].ends_with("(cannot mount the data partition: EACCES)"));
     }
 
     #[test]

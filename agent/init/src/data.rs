@@ -1,17 +1,18 @@
 //! The data partition: grown to the end of the card, checked, and shown where the image's own files lie.
 
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_region::disk::{Disk as _, Reader};
 use boot_partition::logical;
 use boot_partition::mbr::SECTOR;
-use nix::mount::{MsFlags, mount as mount_call};
+use nix::mount::{MntFlags, MsFlags, mount as mount_call, umount2};
 
 use crate::device::Device;
 use crate::kept::{self, Kept};
 use crate::migrations::{self, Missing, Names};
-use crate::{Failure, Settings, kernel, say};
+use crate::{Failure, Settings, kernel, say, unkept};
 
 /// Number of the partition.
 const DATA: u32 = 7;
@@ -43,21 +44,22 @@ pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<
     let partition = device.partition(DATA);
     check(root, &partition);
     let data = root.join("data");
-    let flags = MsFlags::MS_NOATIME | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount_call(Some(&partition), &data, Some("ext4"), flags, None::<&str>).map_err(|error| {
-        format!(
-            "cannot mount the data partition {}: {error}",
-            partition.display()
-        )
-    })?;
-    let blocks = fs_err::File::open(&partition)?.into_file().length()? / BLOCK;
-    if let Err(error) = kernel::grow_ext4(&data, blocks) {
-        say(&format!("the data partition keeps its size: {error}"));
-    }
-    let missing = show_settings(&list, &data, root, settings)?;
-    for path in &list.shared {
-        show_shared(&data, root, path)?;
-    }
+    let show = || {
+        show_settings(&list, &data, root, settings).and_then(|missing| {
+            let mut shared = list.shared.iter();
+            shared.try_for_each(|path| show_shared(&data, root, path))?;
+            Ok(missing)
+        })
+    };
+    let missing = match mount_data(&partition, &data).and_then(|()| show()) {
+        // The version before finds the same; it is not for this one to go on so.
+        Err(error) if !device.is_trial => {
+            take_away(&list, root);
+            unkept::show(&partition, &data, settings, &error)?;
+            show()?
+        }
+        shown => shown?,
+    };
     let firmware = root.join("boot/firmware");
     let flags = MsFlags::MS_NOATIME | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let selector = device.partition(SELECTOR);
@@ -72,6 +74,38 @@ pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<
         say(&format!("cannot mount {}: {error}", selector.display()));
     }
     Ok(missing)
+}
+
+/// Mounts the partition, and sees that it takes something.
+fn mount_data(partition: &Path, data: &Path) -> Result<(), Failure> {
+    let flags = MsFlags::MS_NOATIME | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount_call(Some(partition), data, Some("ext4"), flags, None::<&str>).map_err(|error| {
+        format!(
+            "cannot mount the data partition {}: {error}",
+            partition.display()
+        )
+    })?;
+    let probe = data.join("started");
+    let written = fs_err::write(&probe, "").and_then(|()| fs_err::File::open(&probe)?.sync_all());
+    match written {
+        // A full one can be emptied.
+        Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error.into()),
+        _ => {}
+    }
+    let blocks = fs_err::File::open(partition)?.into_file().length()? / BLOCK;
+    if let Err(error) = kernel::grow_ext4(data, blocks) {
+        say(&format!("the data partition keeps its size: {error}"));
+    }
+    Ok(())
+}
+
+/// Takes away what was shown of the partition, and the partition.
+fn take_away(list: &Kept, root: &Path) {
+    let shared = list.shared.iter().map(|path| path.trim_matches('/'));
+    for place in shared.chain(list.tops()).chain(["data"]) {
+        // It may not have come that far.
+        drop(umount2(&root.join(place), MntFlags::MNT_DETACH));
+    }
 }
 
 /// Has the image's own e2fsck mend what a power cut left.

@@ -38,10 +38,13 @@ impl Device {
     /// Waits for the disk, and finds out which slot runs.
     pub(crate) fn find(line: &CommandLine) -> Result<Self, Failure> {
         let name = wait_for(line.disk)?;
+        let path = Path::new("/dev").join(&name);
+        // A worn-out card may be read-only. It starts all the same.
         let mut file = File::options()
             .read(true)
             .write(true)
-            .open(Path::new("/dev").join(&name))?;
+            .open(&path)
+            .or_else(|_cannot_write| File::open(&path))?;
         let told = Told::read(Path::new(FIRMWARE));
         // Firmware of before 2024-05 says 0, and a kernel that was loaded by hand nothing.
         let told_slot = told.partition.and_then(Slot::of_boot_partition);

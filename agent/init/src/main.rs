@@ -11,6 +11,7 @@ mod kernel;
 mod migrations;
 mod modules;
 mod root;
+mod unkept;
 
 use std::error::Error;
 use std::path::Path;
@@ -105,7 +106,15 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
         .to_owned();
     let (slot, cause) = (device.slot, device.cause);
     let event = Event::Started { slot, boot, cause };
-    let (deed, is_noted) = note(device, &mut region, event)?;
+    let is_good = slot == region.state().good;
+    let (deed, is_noted) = match note(device, &mut region, event) {
+        // The good slot of a card that takes nothing any more: a device that can be reached is better than none.
+        Err(error) if is_good => {
+            say(&format!("nothing is noted: {}", chain(error.as_ref())));
+            (Deed::Nothing, false)
+        }
+        noted => noted?,
+    };
     if cause != Cause::Restart || is_noted {
         let why = match cause {
             Cause::Power => "the power came",
@@ -113,12 +122,9 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
             Cause::Crash => "it restarted",
             Cause::Unknown => "the firmware does not say why",
         };
-        region.log(
-            &mut device.file,
-            0,
-            Kind::Start,
-            &format!("slot {slot} starts: {why}"),
-        )?;
+        let text = format!("slot {slot} starts: {why}");
+        // It is there for people: nothing is decided by it.
+        drop(region.log(&mut device.file, 0, Kind::Start, &text));
     }
     obey(device, deed)?;
     device.is_trial = matches!(region.state().phase, Phase::Trial { .. });

@@ -80,3 +80,6 @@ export function bytes(count) {
 export function moment(seconds) {
   return new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
+
+/** Begins a sentence with what began none. */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,7 +1,7 @@
 // How the device shows the picture and what the machine sees of it.
 
 import { ask, get } from "./api.js";
-import { action, field, h } from "./dom.js";
+import { action, capital, field, h } from "./dom.js";
 import { choose, chosen } from "./transports.js";
 
 const PROFILES = [["full", "Keyboard, both mice and a drive"], ["bios-safe", "Keyboard only, for firmware that is confused by more"], ["mac", "Keyboard, mouse and a drive, for Macs"]];
@@ -83,7 +83,7 @@ async function deviceFacts(live) {
   fact("Room for images", gibibytes(device["storage-free"]));
   fact("Clock", `${new Date(device.time * 1000).toLocaleString()}${device["is-clock-set"] ? "" : ", not set by a time server"}`);
   fact("Kernel", device.kernel);
-  const parts = [h("h3", {}, "This device"), ...device.warnings.map((warning) => h("p", { class: "bad", role: "alert" }, `Power or cooling: ${warning}.`)), facts];
+  const parts = [h("h3", {}, "This device"), ...device.warnings.map((warning) => h("p", { class: "bad", role: "alert" }, `${capital(warning)}.`)), facts];
   if (live.hello.role !== "admin") return parts;
   const name = h("input", { id: "host-name", value: device["host-name"], autocomplete: "off", autocapitalize: "none", spellcheck: "false" });
   const rename = async () => {

@@ -1,7 +1,7 @@
 // Updates: what is new, how it goes, how the last one ended, and the way back.
 
 import { ask, get } from "./api.js";
-import { action, bytes, field, h, moment } from "./dom.js";
+import { action, bytes, capital, field, h, moment } from "./dom.js";
 import { sendFile } from "./media.js";
 
 /** How often it is looked how it goes, in milliseconds: while something goes on, and while nothing does. */
@@ -158,4 +158,3 @@ function history(view) {
   return [h("details", {}, h("summary", {}, "What happened"), h("ul", { class: "events" }, rows))];
 }
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -44,10 +44,13 @@ impl Own {
             )
             .into());
         };
+        let path = Path::new("/dev").join(disk);
+        // On a card that takes nothing any more there is still something to show.
         let disk = File::options()
             .read(true)
             .write(true)
-            .open(Path::new("/dev").join(disk))?;
+            .open(&path)
+            .or_else(|_cannot_write| File::open(&path))?;
         let image: serde_json::Value = serde_json::from_slice(&fs_err::read(IMAGE)?)?;
         let word = |key: &str| image[key].as_str().unwrap_or_default().to_owned();
         Ok(Self {

@@ -148,6 +148,9 @@ pub(crate) struct BootArguments {
     /// Size of a new disk in GiB
     #[arg(long, default_value_t = 4)]
     pub(crate) disk_size: u64,
+    /// Have the disk take nothing, as a worn-out card
+    #[arg(long)]
+    pub(crate) read_only: bool,
     /// File for the console's output; beside the disk if absent
     #[arg(long, value_name = "FILE")]
     pub(crate) console: Option<PathBuf>,

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments, command: &BootArguments, ui: &mut Ui) -
         forwards: command.forward.clone(),
         memory_mib: command.memory,
         board: command.board.clone(),
-        arguments: String::new(),
+        is_read_only: command.read_only,
         restarts: !command.end_at_restart,
     };
     let console = machine.console.clone();

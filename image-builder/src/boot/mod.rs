@@ -77,8 +77,8 @@ pub struct Machine {
     pub memory_mib: u32,
     /// Board whose boot files are used.
     pub board: String,
-    /// More kernel arguments.
-    pub arguments: String,
+    /// Whether the disk takes nothing, as a worn-out card.
+    pub is_read_only: bool,
     /// Whether it starts again when it restarts itself; else that ends it.
     pub restarts: bool,
 }
@@ -288,10 +288,7 @@ const PLAIN: &str = "nokaslr mitigations=off";
 /// Returns the emulator's arguments.
 fn arguments(host: &Host, machine: &Machine, command_line: &str, has_slots: bool) -> Vec<String> {
     // The guest's serial line is called otherwise than a Pi's.
-    let line = format!(
-        "{command_line} console=ttyAMA0 {PLAIN} {}",
-        machine.arguments
-    );
+    let line = format!("{command_line} console=ttyAMA0 {PLAIN}");
     let monitor = format!("unix:/machine/boot/{},server=on,wait=off", monitor::SOCKET);
     let mut all: Vec<String> = [
         "/usr/bin/qemu-system-aarch64",
@@ -319,9 +316,12 @@ fn arguments(host: &Host, machine: &Machine, command_line: &str, has_slots: bool
         "-initrd",
         "/machine/boot/initramfs",
         "-append",
-        line.trim(),
+        &line,
         "-drive",
-        "file=/machine/disk,format=raw,if=none,id=disk,cache=unsafe",
+        &format!(
+            "file=/machine/disk,format=raw,if=none,id=disk,cache=unsafe,readonly={}",
+            if machine.is_read_only { "on" } else { "off" }
+        ),
         "-device",
         "virtio-blk-device,drive=disk",
         "-netdev",

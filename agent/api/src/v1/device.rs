@@ -26,8 +26,8 @@ const HEAD_START: Duration = Duration::from_secs(1);
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Device {
-    /// Name, board, kernel, temperature in degrees Celsius, warnings of power and cooling, load, memory in
-    /// bytes.
+    /// Name, board, kernel, temperature in degrees Celsius, warnings of power, cooling and card, load,
+    /// memory in bytes.
     #[serde(flatten)]
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     facts: Facts,
