@@ -21,9 +21,14 @@ fn a_device_whose_card_is_worn_out_is_still_there() {
         warnings.contains("nothing that you change now outlives a restart"),
         "{warnings}"
     );
-    // What it cannot do it says.
+    // The updater comes a moment after the page, and stays.
+    let is_up = |said: &str| said.contains("slot A runs") && said.contains("\"phase\": \"idle\"");
+    device.await_shell(
+        "bakelite-agent update status 2>&1; journalctl -b -u bakelite-update -o cat --no-pager",
+        is_up,
+    );
     let (status, view) = device.get("/api/v1/update");
-    assert_eq!(status, 200, "{view}");
+    assert_eq!((status, &view["slot"]), (200, &"A".into()), "{view}");
     let said = device.shell("systemctl --failed --no-legend --plain; mount | grep ' /data '");
     assert!(said.starts_with("unkept on /data type tmpfs"), "{said}");
 }

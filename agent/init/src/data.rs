@@ -104,7 +104,7 @@ fn take_away(list: &Kept, root: &Path) {
     let shared = list.shared.iter().map(|path| path.trim_matches('/'));
     for place in shared.chain(list.tops()).chain(["data"]) {
         // It may not have come that far.
-        drop(umount2(&root.join(place), MntFlags::MNT_DETACH));
+        let _outcome = umount2(&root.join(place), MntFlags::MNT_DETACH);
     }
 }
 
