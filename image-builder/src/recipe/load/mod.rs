@@ -1,14 +1,14 @@
 //! Reads a recipe and its overlays, and collects every problem before giving up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::meant::{BootSettings, File, Keep, Overlay, Recipe, Source, Systemd, User};
+use super::meant::{BootSettings, Keep, Overlay, Recipe, Source, Systemd, User};
 use super::problem::{Problem, Problems};
 use super::written::{Kind, Layout, OverlayToml, RecipeToml};
+use files::load_files;
 use update::{authority, choices, newest_root};
 
 /// Unknown keys are reported one by one; a file with more of them than this is no recipe.
@@ -292,72 +292,6 @@ fn load_user(file: &Path, user: &super::written::UserToml, problems: &mut Vec<Pr
     }
 }
 
-/// The mode of a file in the working copy says only whether it is executable: git keeps no more,
-/// and the umask of whoever checked it out must not change the image.
-fn load_files(
-    file: &Path,
-    folder: &Path,
-    toml: &OverlayToml,
-    problems: &mut Vec<Problem>,
-) -> Vec<File> {
-    let root = folder.join("files");
-    let mut found = BTreeMap::new();
-    let mut pending = vec![root.clone()];
-    while let Some(next) = pending.pop().filter(|next| next.is_dir()) {
-        for entry in fs_err::read_dir(&next).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                pending.push(path);
-                continue;
-            }
-            let inner = path.strip_prefix(&root).expect("walked from the root");
-            let executable = entry
-                .metadata()
-                .is_ok_and(|data| data.permissions().mode() & 0o100 != 0);
-            let mode = if executable { 0o755 } else { 0o644 };
-            let target = format!("/{}", inner.display());
-            found.insert(
-                target.clone(),
-                File {
-                    path: target,
-                    from: path,
-                    owner: "root".into(),
-                    group: "root".into(),
-                    mode,
-                },
-            );
-        }
-    }
-    for setting in &toml.files {
-        let Some(target) = found.get_mut(&setting.path) else {
-            let near =
-                apt_repository::solver::nearest(&setting.path, found.keys().map(String::as_str));
-            let hint = near.map(|near| format!("is “{near}” meant?"));
-            problems.push(problem(
-                file,
-                None,
-                format!("{} is not below files/", setting.path),
-                hint,
-            ));
-            continue;
-        };
-        if let Some(mode) = &setting.mode {
-            match u32::from_str_radix(mode, 8) {
-                Ok(mode) if mode <= 0o7777 => target.mode = mode,
-                _ => problems.push(problem(
-                    file,
-                    None,
-                    format!("mode “{mode}” is not octal, such as \"0640\""),
-                    None,
-                )),
-            }
-        }
-        target.owner = setting.owner.clone().unwrap_or_else(|| "root".into());
-        target.group = setting.group.clone().unwrap_or_else(|| "root".into());
-    }
-    found.into_values().collect()
-}
-
 /// Conflicts between overlays: named ones, files laid twice, users made twice, units both ways.
 fn check_together(recipe: &Path, overlays: &[(Overlay, OverlayToml)], problems: &mut Vec<Problem>) {
     let names: Vec<&str> = overlays
@@ -495,4 +429,5 @@ fn blank(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+mod files;
 mod update;

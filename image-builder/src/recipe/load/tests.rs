@@ -92,8 +92,13 @@ fn two_slots_need_the_agent_and_what_is_kept_has_a_form() {
         BOARD,
         DISTRO,
         ("overlays/grow/overlay.toml", grow),
+        (
+            "overlays/grow/files/usr/lib/bakelite/migrate.d/README",
+            "What is run here",
+        ),
     ]);
     let expected = [
+        "migrate.d/README: a device runs whatever lies in /usr/lib/bakelite/migrate.d/",
         "image.root-mib must be between 64 and 16384",
         "keep: “etc/b” is not an absolute path",
         "keep: “/etc/../c/” is not an absolute path",
