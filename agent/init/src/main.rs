@@ -106,12 +106,15 @@ fn begin(device: &mut Device) -> Result<Settings, Failure> {
         .to_owned();
     let (slot, cause) = (device.slot, device.cause);
     let event = Event::Started { slot, boot, cause };
-    let is_good = slot == region.state().good;
+    let (good, settings) = (region.state().good, region.state().settings);
     let (deed, is_noted) = match note(device, &mut region, event) {
         // The good slot of a card that takes nothing any more: a device that can be reached is better than none.
-        Err(error) if is_good => {
+        Err(error) if slot == good => {
             say(&format!("nothing is noted: {}", chain(error.as_ref())));
-            (Deed::Nothing, false)
+            return Ok(Settings {
+                used: settings,
+                good: settings,
+            });
         }
         noted => noted?,
     };
