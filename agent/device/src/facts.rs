@@ -81,7 +81,7 @@ fn warnings(root: &Path) -> Vec<String> {
     let unkept = fs_err::read_to_string(root.join("run/bakelite-unkept")).ok();
     let unkept = unkept.map(|why| {
         let why = why.trim();
-        format!("nothing that you change now outlives a restart, since the card takes nothing: replace it ({why})")
+        format!("nothing that you change now outlives a restart: flash the card again, or another one if it takes nothing any more ({why})")
     });
     unkept.into_iter().chain(throttled(root)).collect()
 }

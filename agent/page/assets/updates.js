@@ -157,4 +157,3 @@ function history(view) {
   const rows = [...view.events].reverse().map(({ time, text }) => h("li", {}, h("small", {}, moment(time)), ` ${text}`));
   return [h("details", {}, h("summary", {}, "What happened"), h("ul", { class: "events" }, rows))];
 }
-

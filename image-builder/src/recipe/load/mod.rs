@@ -427,7 +427,7 @@ fn blank(text: &str) -> String {
     text.chars().filter(|c| *c == '\n').collect()
 }
 
+mod files;
 #[cfg(test)]
 mod tests;
-mod files;
 mod update;
