@@ -21,11 +21,14 @@ fn a_device_whose_card_is_worn_out_is_still_there() {
         warnings.contains("nothing that you change now outlives a restart"),
         "{warnings}"
     );
-    // The updater comes a moment after the page, and stays.
-    let is_up = |said: &str| said.contains("slot A runs") && said.contains("\"phase\": \"idle\"");
+    // The updater comes a moment after the page, and stays: what it answers on may be opened by the page's group.
     device.await_shell(
-        "bakelite-agent update status 2>&1; journalctl -b -u bakelite-update -o cat --no-pager",
-        is_up,
+        "bakelite-agent update status 2>&1; ls -l /run/bakelite-update 2>&1; journalctl -b -u bakelite-update -o cat --no-pager",
+        |said| {
+            said.contains("slot A runs")
+                && said.contains("\"phase\": \"idle\"")
+                && said.contains("srw-rw----")
+        },
     );
     let (status, view) = device.get("/api/v1/update");
     assert_eq!((status, &view["slot"]), (200, &"A".into()), "{view}");
