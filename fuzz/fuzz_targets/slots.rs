@@ -1,4 +1,5 @@
-//! The head of a disk as a device with two slots finds it: partition tables, the agent's region, `autoboot.txt`.
+//! The head of a disk as a device with two slots finds it: partition tables, the agent's region, `autoboot.txt`, and where a file
+//! system and its hash tree say how long they are.
 #![no_main]
 
 use std::io;
@@ -8,6 +9,7 @@ use agent_region::{LENGTH, OFFSET, Region};
 use agent_update::boot::{Selector, partitions};
 use agent_update::machine::{Cause, Event, next};
 use boot_partition::autoboot::Autoboot;
+use verity_tree::{Superblock, erofs_blocks, leaf_blocks, tree_blocks};
 
 /// The first sectors and the region; all else is zeros.
 struct Memory {
@@ -49,6 +51,12 @@ libfuzzer_sys::fuzz_target!(|input: (Vec<u8>, Vec<u8>, bool)| {
     let read = Autoboot::read(&head);
     if let (Some(first @ 0..100), Some(other @ 0..100)) = (read.partition, read.tryboot) {
         assert_eq!(Autoboot::read(&Autoboot::new(first, other).to_file()).chosen(true), Some(other).filter(|other| *other != 0));
+    }
+    if let Ok(blocks) = erofs_blocks(&head) {
+        assert!(leaf_blocks(blocks) <= tree_blocks(blocks) && tree_blocks(blocks) <= blocks.max(1));
+    }
+    if let Some(Ok(superblock)) = head.first_chunk().map(Superblock::from_bytes) {
+        assert_eq!(Superblock::from_bytes(&superblock.to_bytes()).ok().map(|again| again.salt), Some(superblock.salt));
     }
     let mut disk = Memory { head, region };
     drop(partitions(&mut disk));

@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use agent_region::disk::Disk;
 use agent_region::{Other, Region, Slot, State, Way};
+use agent_update::install::copy::{CopyError, Copying};
 use agent_update::install::{Facts, Flow, Holds, InstallError, Misfit, Source, install};
-use bakelite_tests::slots::{Bytes, Dead, Memory, Op, Recorder, Version, live, start, state};
+use bakelite_tests::slots::{
+    Bytes, Dead, Memory, Op, Recorder, Started, Version, live, start, state,
+};
 use ota_bundle::Kind;
 
 const SECTOR: usize = 512;
@@ -170,6 +173,18 @@ fn try_all(way: Way, step: usize) -> (usize, usize) {
     let (_, starts) = live(&recorder, &new, way).unwrap();
     assert_eq!(starts, 2, "once into the new slot");
     let ops = recorder.ops.borrow().clone();
+    try_every(disk, &ops, step, |disk, floor| {
+        judge(disk, &old, &new, way, floor)
+    })
+}
+
+/// Judges every `step`-th state that a disk may be in while this is done to it. Returns how many were tried, and how many there are.
+fn try_every(
+    mut disk: Memory,
+    ops: &[Op],
+    step: usize,
+    judge: impl Fn(Memory, u32) -> Result<(), String> + Sync,
+) -> (usize, usize) {
     let mut writes: Vec<(u64, Vec<u8>)> = Vec::new();
     let (mut tried, mut all, mut floor) = (0, 0, 0);
     for op in ops.iter().chain([&Op::Flush]) {
@@ -194,7 +209,7 @@ fn try_all(way: Way, step: usize) -> (usize, usize) {
                             {
                                 let mut disk = disk.clone();
                                 keep(&mut disk, &writes, kept);
-                                if let Err(error) = judge(disk, &old, &new, way, floor) {
+                                if let Err(error) = judge(disk, floor) {
                                     panic!(
                                         "{kept:?} of {} writes at {:?}: {error}",
                                         writes.len(),
@@ -233,6 +248,113 @@ fn a_power_cut_at_any_moment_leaves_a_device_that_starts() {
         println!("{way:?}: {tried} of {all} states tried, each started");
         assert!(tried > 100 && all > 10_000);
     }
+}
+
+/// Copies the slot that runs, and notes that.
+fn copy(disk: &mut impl Disk, version: &Version) -> Result<(), CopyError> {
+    let mut copying = Copying::begin(disk, Slot::A, version.root_hash)?;
+    while !copying.step(disk)? {}
+    Ok(())
+}
+
+#[test]
+fn a_copy_is_whole_or_does_not_start_and_costs_an_update_less() {
+    let version = Version::new("1.0", 1, 0..3);
+    let older = Version::new("0.9", 0, 100..140);
+    // Whoever flashes a card leaves what was there before where the image has nothing.
+    let mut disk = Memory::flashed(&version);
+    for (place, bytes) in [
+        (bakelite_tests::slots::layout().boot(1).0, &older.boot),
+        (bakelite_tests::slots::layout().root(1).0, &older.root),
+    ] {
+        disk.write_at(place, bytes).unwrap();
+    }
+    disk.settle();
+    let mut recorder = Recorder::new(disk.clone());
+    copy(&mut recorder, &version).unwrap();
+    let ops = recorder.ops.borrow().clone();
+    let own = Ok(version.root_hash.to_string());
+    let judge = |mut disk: Memory, _: u32| {
+        let root = |started: Result<_, Dead>| started.map(|started: Started| started.root);
+        if root(start(&mut disk, false)) != own {
+            return Err("the slot that runs does not start".into());
+        }
+        match root(start(&mut disk, true)) {
+            Err(Dead::Firmware(_)) => {}
+            other if other == own => {}
+            // Until the copy begins.
+            Ok(other) if other == older.root_hash.to_string() => {}
+            other => return Err(format!("a copy that is not whole can start: {other:?}")),
+        }
+        copy(&mut disk, &version).map_err(|error| error.to_string())?;
+        if root(start(&mut disk, true)) == own {
+            Ok(())
+        } else {
+            Err("the copy does not start in the end".into())
+        }
+    };
+    let (tried, all) = try_every(disk, &ops, step(), judge);
+    println!("a copy: {tried} of {all} states tried, each started");
+    assert!(tried > 100 && all > 10_000);
+}
+
+#[test]
+fn a_slot_that_is_damaged_is_not_copied_and_one_that_is_there_is_not_written() {
+    let version = Version::new("1.0", 1, 0..3);
+    let (from, to) = (
+        bakelite_tests::slots::layout().root(0).0,
+        bakelite_tests::slots::layout().root(1).0,
+    );
+    let mut disk = Memory::flashed(&version);
+    for at in [1024, 5000, version.root.len() as u64 - 9000] {
+        let mut damaged = disk.clone();
+        damaged.write_at(from + at, b"not this").unwrap();
+        let refused = copy(&mut damaged, &version);
+        let is_refused = matches!(refused, Err(CopyError::Damaged { slot: Slot::A }));
+        // The hashes behind the file system are another matter: who copies them copies them.
+        assert_eq!(is_refused, at < 9000, "{refused:?}");
+        if is_refused {
+            assert!(matches!(start(&mut damaged, true), Err(Dead::Firmware(_))));
+        }
+    }
+    copy(&mut disk, &version).unwrap();
+    let mut recorder = Recorder::new(disk.clone());
+    copy(&mut recorder, &version).unwrap();
+    let ops = recorder.ops.borrow().clone();
+    let writes = ops.iter().filter_map(|op| match op {
+        Op::Write(_, bytes) => Some(bytes.len()),
+        Op::Flush => None,
+    });
+    assert_eq!(writes.collect::<Vec<_>>(), [SECTOR, SECTOR]);
+    // What the card loses is told, and does not start.
+    let mut forgetful = Forgets(Memory::flashed(&version), 2);
+    let refused = copy(&mut forgetful, &version);
+    assert!(matches!(refused, Err(CopyError::NotKept)), "{refused:?}");
+    assert!(matches!(
+        start(&mut forgetful.0, true),
+        Err(Dead::Firmware(_))
+    ));
+    // The first update over a copy reads a part of it, and writes what differs.
+    let new = Version::new("2.0", 2, 300..310);
+    let holds = Holds {
+        running: Some(version.root_hash),
+        other: Some(version.root_hash),
+    };
+    let mut reads = Reads(disk, 0);
+    let source = &mut Bytes(&new.bundle);
+    let done = install(
+        &mut reads,
+        &new.verified,
+        (Slot::A, holds),
+        source,
+        &mut |_| Flow::On,
+    );
+    let done = done.unwrap();
+    assert!(done.written + (1 << 20) <= done.done, "{done:?}");
+    let place = to + 5000;
+    let mut bytes = [0; 8];
+    reads.read_at(place, &mut bytes).unwrap();
+    assert_eq!(bytes, version.root[5000..5008]);
 }
 
 /// A source that counts what is asked of it.

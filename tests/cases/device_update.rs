@@ -15,7 +15,7 @@ use ota_bundle::Draft;
 use serde_json::{Value, json};
 
 use super::device_page::keep;
-use super::device_update_killed::{cut_again_and_again, from_another_computer};
+use super::device_update_killed::{cut_again_and_again, from_another_computer, kills};
 
 /// Rollback index of both versions.
 const INDEX: u32 = 2;
@@ -329,10 +329,20 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
 
     refuse(&world);
     world.reached("what must be refused was");
+    // The spare slot of a new device is filled, so that its first update writes little. That is no version to go back to.
+    let copy = "slot B holds a copy of version 1.0.0";
+    let said = world.await_status(|said| said.contains(copy));
+    assert!(said.contains("slot A runs, slot A is kept"), "{said}");
+    let (_, view) = world.device.get("/api/v1/update");
+    assert_eq!(view["before"], Value::Null, "{view}");
+    world.reached("its spare slot filled");
     stop(&world);
     world.reached("stopped by its owner");
 
-    break_in_every_way(&world, &server);
+    // Whoever cuts the power often has the usual test for that.
+    if kills() == 1 {
+        break_in_every_way(&world, &server);
+    }
 
     // A good version, by its owner on the page; and the power is cut on its first start: that is no fault of it.
     let browser = Browser::start(Look {

@@ -12,8 +12,11 @@ use serde_json::{Value, json};
 
 use super::device_update::{STATUS, World, is_resting};
 
-/// Longer than an update takes when nothing disturbs it, restart and trial included.
+/// Longer than an update takes when nothing disturbs it, restart and trial included. Machines differ: what was over sooner is cut
+/// sooner the next time.
 const LONGEST: Duration = Duration::from_secs(80);
+/// Nothing is over sooner: whatever rests then has not begun.
+const SHORTEST: Duration = Duration::from_secs(30);
 
 /// Numbers that look random, the same for the same seed (splitmix64, Steele, Lea and Flood 2014).
 struct Random(u64);
@@ -34,6 +37,11 @@ impl Random {
 )]
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// How often the power is cut.
+pub(super) fn kills() -> u64 {
+    number("BAKELITE_KILLS", 1)
 }
 
 /// What the device remembers, and which version runs. Its settings are those of that version.
@@ -57,19 +65,20 @@ fn look(world: &World) -> (String, Value) {
     (version, state.expect("it says what it remembers"))
 }
 
-/// Has the device begin an update, or go back to the version before; whatever it does already goes on.
-fn begin(world: &World, random: &mut Random) {
+/// Has the device begin an update, or go back to the version before; whatever it does already goes on. Returns whether it goes back.
+fn begin(world: &World, random: &mut Random) -> bool {
     let (version, state) = look(world);
+    let goes_back = version == "2.0.0";
     if state["phase"]["phase"] != "idle" {
-        return;
+        return goes_back;
     }
-    if version == "2.0.0" {
+    if goes_back {
         let unit = format!("back-{}", random.below(u64::MAX));
         let script =
             format!("systemd-run --quiet --collect --unit={unit} bakelite-agent update back");
         let said = world.device.shell(&script);
         assert!(said.trim().is_empty(), "{said}");
-        return;
+        return true;
     }
     // What the slot holds from the last time is lost, so that there is something to write.
     let part = if state["good"] == "a" { 6 } else { 5 };
@@ -79,6 +88,7 @@ fn begin(world: &World, random: &mut Random) {
     );
     world.device.shell(&damage);
     world.update_itself(None);
+    false
 }
 
 /// Says what the device does, for the list at the end.
@@ -99,21 +109,24 @@ fn doing(world: &World) -> String {
     reason = "whoever cuts often reads how often it was what"
 )]
 pub(super) fn cut_again_and_again(world: &mut World) {
-    let (kills, seed) = (number("BAKELITE_KILLS", 1), number("BAKELITE_SEED", 1));
+    let (kills, seed) = (kills(), number("BAKELITE_SEED", 1));
     let random = &mut Random(seed);
     let mut tally = BTreeMap::<String, u32>::new();
     let mut floor = (0, 0);
     let (mut kill, mut rests) = (1, 0);
     // The first cut is of what somebody else has begun.
     let mut is_begun = true;
+    // Of updates, and of going back.
+    let mut longest = [LONGEST; 2];
     while kill <= kills {
-        if !std::mem::take(&mut is_begun) {
-            begin(world, random);
-        }
-        let wait = random.below(u64::try_from(LONGEST.as_millis()).unwrap());
+        let goes_back = std::mem::take(&mut is_begun) || begin(world, random);
+        let longest = &mut longest[usize::from(goes_back)];
+        let wait = random.below(u64::try_from(longest.as_millis()).unwrap());
+        let waited = Instant::now();
         std::thread::sleep(Duration::from_millis(wait));
         let what = doing(world);
         if ["rest", "look"].contains(&what.as_str()) {
+            *longest = waited.elapsed().max(SHORTEST).min(*longest);
             println!("after {wait} ms it was at “{what}”: not counted, and not cut");
             rests += 1;
             assert!(
@@ -196,6 +209,19 @@ pub(super) fn from_another_computer(world: &World, folder: &Path, fleet: &Fleet)
     let (good, said) = run(&["look", &host, "--fingerprint", fingerprint]);
     let offered = format!("version {other} is new");
     assert!(good && said.contains(&offered), "{said}");
+    let (good, said) = run(&["plan", &host]);
+    assert!(good && said.contains("KiB to fetch"), "{said}");
+    let (good, said) = run(&["install", &host, "--at-night"]);
+    assert!(
+        good && said.contains("is installed the next night"),
+        "{said}"
+    );
+    let (good, said) = run(&["stop", &host]);
+    assert!(good && !said.contains("next night"), "{said}");
+    let older = folder.join("refused/older");
+    let (good, said) = run(&["install", &host, older.to_str().unwrap()]);
+    let why = "problem: the update has rollback index 1, and this device takes none below 2";
+    assert!(!good && said.contains(why), "{said}");
     fleet.cancel();
     let (good, said) = run(&["look", &host]);
     assert!(good && !said.contains(&offered), "{said}");
@@ -215,6 +241,9 @@ pub(super) fn from_another_computer(world: &World, folder: &Path, fleet: &Fleet)
     let is_progress = |status: &Value| status["result"]["progress"]["of"] == 10;
     assert!(said.iter().any(is_progress), "{said:?}");
     assert_eq!(fleet.config()["product"], "kvm-probe");
+    let (good, said) = run(&["back", &host]);
+    assert!(good && said.contains("version 1.0.0 was kept"), "{said}");
+    assert_eq!(look(world).0, "1.0.0");
 }
 
 /// The device gets a token and the server's address; what it must not install is refused without a person.
@@ -223,6 +252,8 @@ fn follow_fleet(world: &World, fleet: &Fleet) {
     let (_, view) = device.get("/api/v1/update");
     let mut choices = view["choices"].clone();
     choices["source"] = format!("hawkbit+https://{HOST}:{}", world.port).into();
+    // Whatever the time is where this test runs, it is not night.
+    choices["night-minutes"] = 0.into();
     for (path, body) in [
         ("token", json!({ "token": "a secret" })),
         ("choices", choices),
@@ -234,6 +265,9 @@ fn follow_fleet(world: &World, fleet: &Fleet) {
             "{said}"
         );
     }
+    // The same with the device's own command line.
+    let said = device.shell("echo 'a secret' | bakelite-agent update token 2>&1");
+    assert!(said.contains("is shown the token"), "{said}");
     // It tries at once, and says what is wrong.
     let until = Instant::now() + Duration::from_mins(2);
     loop {

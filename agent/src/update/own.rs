@@ -103,6 +103,12 @@ impl Own {
         }
     }
 
+    /// Returns the version before, if its owner may go back to it. A copy of what runs is none.
+    pub(super) fn before(&self) -> Option<&Other> {
+        let other = self.state().other.as_ref();
+        other.filter(|other| other.rollback_index >= self.floor() && other.root != self.root)
+    }
+
     /// Returns the lowest rollback index that is taken: a device that was just written has kept no update, and has an image.
     pub(super) fn floor(&self) -> u32 {
         self.state().rollback_index.max(self.index)

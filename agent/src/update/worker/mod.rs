@@ -23,6 +23,7 @@ use crate::run::say;
 
 mod by_itself;
 mod fleet;
+mod spare;
 
 /// How often it is looked whether it is night.
 const TICK: Duration = Duration::from_mins(1);
@@ -59,6 +60,7 @@ pub(super) struct Worker {
     sleep: Option<Duration>,
     /// Manifest of an update that was interrupted.
     resumes: Option<content_digest::Sha256Digest>,
+    spare: spare::Spare,
     ends: bool,
 }
 
@@ -77,6 +79,7 @@ impl Worker {
             next: Instant::now() + Looks::first(chance()),
             sleep: None,
             resumes: None,
+            spare: spare::Spare::new(),
             ends: false,
         }
     }
@@ -107,9 +110,11 @@ impl Worker {
         self.begin()?;
         while !self.ends {
             self.show_rest();
-            let wait = self.next.saturating_duration_since(Instant::now());
+            let next = self.spare_due().map_or(self.next, |due| due.min(self.next));
+            let wait = next.saturating_duration_since(Instant::now());
             match self.commands.recv_timeout(wait.min(TICK)) {
                 Ok(command) => self.obey(command)?,
+                Err(RecvTimeoutError::Timeout) if self.is_spare_due() => self.fill_spare(),
                 Err(RecvTimeoutError::Timeout) => self.by_itself(),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -375,12 +380,8 @@ impl Worker {
 
     /// Goes back to what the other slot still holds.
     fn back(&mut self) -> Result<(), Failure> {
-        let other = self
-            .own
-            .state()
-            .other
-            .clone()
-            .ok_or("there is no version to go back to")?;
+        let other = self.own.before().cloned();
+        let other = other.ok_or("there is no version to go back to")?;
         let update = Update {
             manifest: other.root,
             version: other.version,
@@ -401,7 +402,8 @@ impl Worker {
 fn stand(own: &mut Own, view: &mut View) {
     view.events = own.events();
     view.slot = own.running().to_string();
-    let (state, floor) = (own.state(), own.floor());
+    view.before = own.before().map(|other| other.version.clone());
+    let state = own.state();
     view.doing = match &state.phase {
         Phase::Written { update } | Phase::Armed { update, .. } => Doing::Wait {
             version: update.version.clone(),
@@ -422,11 +424,6 @@ fn stand(own: &mut Own, view: &mut View) {
         is_kept: outcome.is_kept,
         reason: outcome.reason,
     });
-    view.before = state
-        .other
-        .as_ref()
-        .filter(|other| other.rollback_index >= floor)
-        .map(|other| other.version.clone());
 }
 
 fn flow(shared: &Shared) -> Flow {

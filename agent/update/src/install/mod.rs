@@ -4,6 +4,7 @@
 //!
 //! The first sector of the boot slot goes first and comes last: a half slot cannot start.
 
+pub mod copy;
 mod known;
 mod place;
 mod work;

@@ -104,6 +104,31 @@ pub struct Places {
 }
 
 impl Places {
+    /// Finds the slots.
+    pub fn of(disk: &mut impl Disk) -> Result<Self, InstallError> {
+        let partitions = boot::partitions(disk).map_err(InstallError::Disk)?;
+        let length = disk.length().map_err(InstallError::Disk)?;
+        let place = |number: u32| {
+            let found = partitions.iter().find(|(other, _)| *other == number);
+            let place =
+                found.map(|(_, p)| (u64::from(p.first) * SECTOR, u64::from(p.sectors) * SECTOR));
+            let place = place.filter(|(offset, size)| offset + size <= length);
+            place.ok_or_else(|| Misfit::Layout {
+                what: format!("partition {number} is missing"),
+            })
+        };
+        Ok(Self {
+            boot: [
+                place(Slot::A.boot_partition())?,
+                place(Slot::B.boot_partition())?,
+            ],
+            root: [
+                place(Slot::A.root_partition())?,
+                place(Slot::B.root_partition())?,
+            ],
+        })
+    }
+
     /// Finds the slots, and checks that the images of a bundle fit into them.
     pub fn find(disk: &mut impl Disk, manifest: &Manifest) -> Result<Self, InstallError> {
         let mut sector = [0; SECTOR_BYTES];
@@ -119,27 +144,7 @@ impl Places {
             }
             .into());
         }
-        let partitions = boot::partitions(disk).map_err(InstallError::Disk)?;
-        let length = disk.length().map_err(InstallError::Disk)?;
-        let place = |number: u32| {
-            let found = partitions.iter().find(|(other, _)| *other == number);
-            let place =
-                found.map(|(_, p)| (u64::from(p.first) * SECTOR, u64::from(p.sectors) * SECTOR));
-            let place = place.filter(|(offset, size)| offset + size <= length);
-            place.ok_or_else(|| Misfit::Layout {
-                what: format!("partition {number} is missing"),
-            })
-        };
-        let places = Self {
-            boot: [
-                place(Slot::A.boot_partition())?,
-                place(Slot::B.boot_partition())?,
-            ],
-            root: [
-                place(Slot::A.root_partition())?,
-                place(Slot::B.root_partition())?,
-            ],
-        };
+        let places = Self::of(disk)?;
         for image in &manifest.images {
             let (part, slots) = match image.kind {
                 Kind::Root => ("root", places.root),
@@ -169,23 +174,20 @@ impl Places {
         (end <= size).then(|| begin + offset)
     }
 
-    /// Returns where a root slot begins, and its size in bytes.
-    pub const fn root(&self, slot: Slot) -> (u64, u64) {
-        match slot {
-            Slot::A => self.root[0],
-            Slot::B => self.root[1],
-        }
-    }
-
-    /// Returns where a slot begins, in bytes.
-    pub const fn offset(&self, kind: Kind, slot: Slot) -> u64 {
+    /// Returns where a slot's part begins, and its size in bytes.
+    pub const fn part(&self, kind: Kind, slot: Slot) -> (u64, u64) {
         let slots = match kind {
             Kind::Root => &self.root,
             Kind::Boot => &self.boot,
         };
         match slot {
-            Slot::A => slots[0].0,
-            Slot::B => slots[1].0,
+            Slot::A => slots[0],
+            Slot::B => slots[1],
         }
+    }
+
+    /// Returns where a slot's part begins, in bytes.
+    pub const fn offset(&self, kind: Kind, slot: Slot) -> u64 {
+        self.part(kind, slot).0
     }
 }

@@ -132,7 +132,7 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
         let mut held = [None, None];
         for (held, (slot, root)) in held.iter_mut().zip(slots) {
             if let Some(root) = root {
-                let read = Known::read(self.disk, self.places.root(slot), root);
+                let read = Known::read(self.disk, self.places.part(Kind::Root, slot), root);
                 *held = read.map_err(InstallError::Disk)?;
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Idle ─Back→ Written: what the other slot holds already, from the last time
+//! Idle ─Copied→ Idle: the other slot of a device that never was updated holds the same version now
 //! Idle ─Begin→ Writing ─Written→ Written ─Arm→ Armed ─Started→ Trial ─Healthy→ Committing ─Committed→ Idle (kept)
 //!   ↑             │                 ↑  │         │               │ Failed, or ended without a word
 //!   └───Failed────┴─────────────────┼──┴─────────┘               ↓
@@ -10,7 +11,7 @@
 //!                                   └── the slot that was asked for did not come: three times in all
 //! ```
 
-use agent_region::{Outcome, Phase, Slot, State, Update, Way};
+use agent_region::{Other, Outcome, Phase, Slot, State, Update, Way};
 
 /// How often a slot is asked for before it is given up. A power cut takes the firmware's flag with it, so once is too
 /// little; a slot that never comes must not keep the device busy for ever.
@@ -38,6 +39,8 @@ pub enum Event {
     Begin(Update),
     /// The owner wants the version before: the other slot holds it, whole.
     Back(Update),
+    /// The other slot holds a copy of the one that runs, whole and flushed.
+    Copied(Other),
     /// Its slot is whole, verified and flushed.
     Written,
     /// The slot is to be tried.
@@ -141,6 +144,7 @@ pub fn next(state: &State, event: Event) -> Result<Step, Refused> {
             })
         }
         (Phase::Idle, Event::Back(update)) => back(state, update),
+        (Phase::Idle, Event::Copied(other)) => Ok(copied(state, other)),
         (Phase::Writing { update }, Event::Written) => Ok(to(
             state,
             Phase::Written {
@@ -285,6 +289,22 @@ fn back(state: &State, update: Update) -> Result<Step, Refused> {
         ..update
     };
     Ok(to(state, Phase::Written { update }))
+}
+
+fn copied(state: &State, other: Other) -> Step {
+    let note = format!(
+        "slot {} holds a copy of version {}: the next update writes only what differs",
+        state.good.other(),
+        other.version
+    );
+    Step {
+        note: Some(note),
+        state: State {
+            other: Some(other),
+            ..state.clone()
+        },
+        deed: Deed::Nothing,
+    }
 }
 
 fn kept(state: &State, update: &Update, settings: u32) -> Step {

@@ -1,4 +1,3 @@
-use agent_region::Other;
 use content_digest::Sha256Digest;
 use proptest::prelude::*;
 
@@ -19,6 +18,10 @@ fn update(index: u32) -> Update {
         arms: 0,
         steps: 0,
     }
+}
+
+fn copy() -> Other {
+    update(0).replaces.unwrap()
 }
 
 /// A device without a disk: what the firmware was told, and what runs.
@@ -208,6 +211,19 @@ fn the_owner_goes_back_to_what_was_kept_before() {
 }
 
 #[test]
+fn a_copy_is_what_the_other_slot_holds_until_it_is_written_over() {
+    let mut device = Device::new();
+    device.tell(Event::Copied(copy())).unwrap();
+    assert_eq!(device.state.other, Some(copy()));
+    assert_eq!((device.points_to, device.is_kept()), (Slot::A, None));
+    device.tell(Event::Begin(update(1))).unwrap();
+    assert_eq!(device.state.other, None);
+    let refused = device.tell(Event::Copied(copy()));
+    let doing = "being written";
+    assert_eq!(refused, Err(Refused::Order { doing }));
+}
+
+#[test]
 fn a_power_cut_on_trial_does_not_reject_it() {
     for way in WAYS {
         let mut device = Device::new();
@@ -290,6 +306,7 @@ fn a_good_slot_that_does_not_start_gives_its_place_to_the_other() {
 #[derive(Debug, Clone)]
 enum Turn {
     Back,
+    Copied,
     Begin(u32),
     Written,
     Arm(bool),
@@ -305,6 +322,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         Just(Turn::Written),
         any::<bool>().prop_map(Turn::Arm),
         Just(Turn::Back),
+        Just(Turn::Copied),
         Just(Turn::Healthy),
         Just(Turn::Committed),
         Just(Turn::Failed),
@@ -332,6 +350,11 @@ proptest! {
                 Turn::Back => {
                     let outcome = device.tell(Event::Back(update(0)));
                     prop_assert!(outcome.is_err() || is_whole[at(device.state.good.other())]);
+                    outcome
+                }
+                Turn::Copied => {
+                    let outcome = device.tell(Event::Copied(copy()));
+                    is_whole[at(device.state.good.other())] |= outcome.is_ok();
                     outcome
                 }
                 Turn::Arm(once) => device.tell(Event::Arm(WAYS[usize::from(once)])),
