@@ -10,7 +10,7 @@ use agent_region::{Other, Region, Slot, State, Way};
 use agent_update::install::copy::{CopyError, Copying};
 use agent_update::install::{Facts, Flow, Holds, InstallError, Misfit, Source, install};
 use bakelite_tests::slots::{
-    Bytes, Dead, Memory, Op, Recorder, Started, Version, live, start, state,
+    Bytes, Dead, Memory, Op, Reads, Recorder, Started, Version, live, start, state,
 };
 use ota_bundle::Kind;
 
@@ -491,25 +491,6 @@ fn a_source_that_lies_and_a_disk_that_forgets_leave_the_slot_unbootable() {
     // What the root slot loses dm-verity finds.
     let (_, started) = lose(2);
     assert!(matches!(started, Err(Dead::Root(_))), "{started:?}");
-}
-
-/// A disk that counts what is read.
-struct Reads(Memory, usize);
-
-impl Disk for Reads {
-    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
-        self.1 += bytes.len();
-        self.0.read_at(offset, bytes)
-    }
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
-    fn length(&mut self) -> std::io::Result<u64> {
-        self.0.length()
-    }
 }
 
 #[test]

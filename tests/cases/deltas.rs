@@ -3,8 +3,9 @@
 use std::io;
 
 use agent_region::Slot;
+use agent_region::disk::Disk as _;
 use agent_update::install::{self, Flow, Holds, Source, count, install};
-use bakelite_tests::slots::{Bytes, Memory, Version, start};
+use bakelite_tests::slots::{Bytes, Memory, Reads, Version, start};
 use content_digest::Sha256Digest;
 use ota_bundle::Kind;
 use ota_bundle::delta::{Delta, DeltaHead, Old, Patch, make};
@@ -61,6 +62,23 @@ impl Source for Patched<'_> {
     }
 }
 
+/// Some source.
+struct Dynamic<'s>(&'s mut dyn Source);
+
+impl Source for Dynamic<'_> {
+    fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.0.read(offset, length, bytes)
+    }
+
+    fn patch(&self, segment: u32) -> Option<&Patch> {
+        self.0.patch(segment)
+    }
+
+    fn read_patch(&mut self, patch: &Patch, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.0.read_patch(patch, bytes)
+    }
+}
+
 fn versions() -> (Version, Version) {
     (
         Version::new("1.0", 1, 0..3),
@@ -82,7 +100,11 @@ fn patches_make_the_new_slot_and_cost_what_was_counted() {
     let (old, new) = versions();
     let mut disk = Memory::flashed(&old);
     let mut source = Patched::new(&old, &new);
-    let cost = count(&mut disk, &new.verified, Slot::A, &source, &mut || Flow::On).unwrap();
+    let slots = (Slot::A, Holds::default());
+    let cost = count(&mut disk, &new.verified, slots, &mut source, &mut || {
+        Flow::On
+    })
+    .unwrap();
     let by_patches = run(&mut disk, &new, &mut source);
     assert_eq!((cost.fetch, source.whole), (by_patches.fetched, 0));
     let mut disk = Memory::flashed(&old);
@@ -91,6 +113,46 @@ fn patches_make_the_new_slot_and_cost_what_was_counted() {
         by_patches.fetched * 4 < whole.fetched,
         "{by_patches:?} {whole:?}"
     );
+}
+
+#[test]
+fn what_root_hashes_vouch_for_is_counted_without_being_read() {
+    let (older, (old, new)) = (Version::new("0.9", 0, 250..270), versions());
+    let mut disk = Memory::flashed(&old);
+    let other = bakelite_tests::slots::layout().root(1).0;
+    disk.write_at(other, &older.root).unwrap();
+    let cost = |holds: Holds, source: &mut dyn Source| {
+        let mut reads = Reads(disk.clone(), 0);
+        let slots = (Slot::A, holds);
+        let mut source = Dynamic(source);
+        let cost = count(&mut reads, &new.verified, slots, &mut source, &mut || {
+            Flow::On
+        });
+        (cost.unwrap(), reads.1)
+    };
+    let holds = Holds {
+        running: Some(old.root_hash),
+        other: Some(older.root_hash),
+    };
+    let mut source = Patched::new(&old, &new);
+    let (by_reading, all) = cost(Holds::default(), &mut source);
+    let (by_hashes, some) = cost(holds, &mut source);
+    assert_eq!((by_hashes, source.whole), (by_reading, 0));
+    assert!(
+        by_hashes.write > 0 && some + (3 << 20) < all,
+        "{some} of {all} bytes"
+    );
+    // Hashes of something else, a patch that cannot be had, or none at all: all is read.
+    let wrong = Holds {
+        running: Some(older.root_hash),
+        other: Some(old.root_hash),
+    };
+    assert_eq!(cost(wrong, &mut source).0, by_reading);
+    source.fails = true;
+    assert_eq!(cost(holds, &mut source).0, by_reading);
+    let (whole, read) = cost(holds, &mut Bytes(&new.bundle));
+    assert_eq!(whole.write, by_reading.write);
+    assert!(whole.fetch > by_reading.fetch && read > some + (2 << 20));
 }
 
 #[test]

@@ -117,16 +117,26 @@ fn as_new(device: &mut Device) {
         let name = json!({ "host-name": name });
         device.ask("POST", "/api/v1/device/factory-reset", &name)
     };
+    // Of the log, of another version, of whoever had a shell: nothing is for the next owner.
+    let left_by_others = "/var/log/of-before /data/settings/of-before /data/of-before";
+    device.shell(&format!(
+        "for file in {left_by_others}; do echo secret >$file; done"
+    ));
     assert_eq!(reset("kvm").0, 400);
     let (status, answer) = reset("rack-7");
     assert_eq!(status, 200, "{answer}");
     device.await_end();
     device.cut_power(device.port);
     assert_eq!(device.get("/api/v1/status").1["claimed"], false);
-    let left =
-        device.shell("ls -A /var/lib/bakelite-agent; ls /etc/NetworkManager/system-connections");
+    let left = device.shell(&format!(
+        "ls -A /var/lib/bakelite-agent /data /etc/NetworkManager/system-connections {left_by_others} 2>&1; hostname; \
+         journalctl --list-boots --no-legend | wc -l"
+    ));
     assert!(
-        !left.contains("users") && !left.contains("factory-reset"),
+        !left.contains("users")
+            && !left.contains("factory-reset")
+            && left.matches("No such file").count() == 3
+            && left.trim_end().ends_with("kvm-probe\n1"),
         "{left}"
     );
 }

@@ -342,6 +342,9 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     // Whoever cuts the power often has the usual test for that.
     if kills() == 1 {
         break_in_every_way(&world, &server);
+    } else {
+        let port = world.device.port;
+        world.device.cut_power(port);
     }
 
     // A good version, by its owner on the page; and the power is cut on its first start: that is no fault of it.

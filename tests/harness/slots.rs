@@ -405,6 +405,31 @@ impl Disk for Recorder {
     }
 }
 
+/// A disk that counts what is read.
+#[derive(Debug)]
+pub struct Reads(
+    /// The disk.
+    pub Memory,
+    /// Bytes that were read.
+    pub usize,
+);
+
+impl Disk for Reads {
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.1 += bytes.len();
+        self.0.read_at(offset, bytes)
+    }
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+    fn length(&mut self) -> io::Result<u64> {
+        self.0.length()
+    }
+}
+
 /// The firmware's flag, which a power cut forgets.
 #[derive(Debug, Clone, Default)]
 pub struct Registers {

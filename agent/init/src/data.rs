@@ -12,7 +12,7 @@ use nix::mount::{MntFlags, MsFlags, mount as mount_call, umount2};
 use crate::device::Device;
 use crate::kept::{self, Kept};
 use crate::migrations::{self, Missing, Names};
-use crate::{Failure, Settings, kernel, say, unkept};
+use crate::{Failure, Settings, chain, kernel, reset, say, unkept};
 
 /// Number of the partition.
 const DATA: u32 = 7;
@@ -51,7 +51,17 @@ pub(crate) fn mount(device: &Device, root: &Path, settings: Settings) -> Result<
             Ok(missing)
         })
     };
-    let missing = match mount_data(&partition, &data).and_then(|()| show()) {
+    let mounted = mount_data(&partition, &data);
+    if mounted.is_ok()
+        && let Err(error) = reset::finish(&data, settings)
+    {
+        // What is left goes at the next start.
+        say(&format!(
+            "the device is not as if it were new yet: {}",
+            chain(error.as_ref())
+        ));
+    }
+    let missing = match mounted.and_then(|()| show()) {
         // The version before finds the same; it is not for this one to go on so.
         Err(error) if !device.is_trial => {
             take_away(&list, root);

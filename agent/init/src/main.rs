@@ -10,6 +10,7 @@ mod kept;
 mod kernel;
 mod migrations;
 mod modules;
+mod reset;
 mod root;
 mod unkept;
 

@@ -75,7 +75,7 @@ pub(super) fn run(
 }
 
 /// Returns what the slots hold. Once something failed, the other one is looked at as if nothing were known.
-fn holds(own: &Own) -> Holds {
+pub(super) fn holds(own: &Own) -> Holds {
     let state = own.state();
     let went_well = state.outcome.as_ref().is_none_or(|last| last.is_kept);
     let other = state.other.as_ref().filter(|_| went_well);

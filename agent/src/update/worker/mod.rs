@@ -303,12 +303,12 @@ impl Worker {
 
     fn plan(&mut self) -> Result<Cost, Failure> {
         self.shared.view().doing = Doing::Plan;
-        let (bundle, source) = self.offered()?;
+        let (bundle, mut source) = self.offered()?;
         self.own.facts()?.take(bundle.manifest())?;
-        let (running, shared) = (self.own.running(), Arc::clone(&self.shared));
-        let cost = installer::count(self.own.disk(), &bundle, running, &source, &mut || {
-            flow(&shared)
-        })?;
+        let slots = (self.own.running(), install::holds(&self.own));
+        let shared = Arc::clone(&self.shared);
+        let mut goes_on = || flow(&shared);
+        let cost = installer::count(self.own.disk(), &bundle, slots, &mut source, &mut goes_on)?;
         self.shared.view().plan = Some(Plan {
             version: bundle.manifest().version.clone(),
             fetch: cost.fetch,

@@ -5,6 +5,7 @@
 //! The first sector of the boot slot goes first and comes last: a half slot cannot start.
 
 pub mod copy;
+mod count;
 mod known;
 mod place;
 mod work;
@@ -16,6 +17,7 @@ use agent_region::disk::Disk;
 use ota_bundle::delta::Patch;
 use ota_bundle::{Bundle, Kind, Segment, SegmentError, Verified};
 
+pub use count::{Cost, count};
 pub use known::Holds;
 use known::Leaves;
 pub use place::{Facts, Misfit, Places};
@@ -97,11 +99,7 @@ pub fn install(
     let mut work = Work::new(disk, source, places, running, progress, total);
     work.destroy_head()?;
     let segments = bundle.segments(Kind::Root);
-    let image = bundle.manifest().image(Kind::Root);
-    let verity = image.verity.as_ref();
-    let leaves = verity.and_then(|verity| Leaves::new(verity, image.length));
-    let has_leaves = |segment: &Segment| leaves.as_ref().is_some_and(|own| own.are_in(segment));
-    let first = segments.partition_point(|segment| !has_leaves(segment));
+    let (leaves, first) = leaves(bundle);
     let mut numbered = (0..).zip(segments);
     let rest: Vec<(u32, &Segment)> = numbered.by_ref().take(first).collect();
     // The hashes first: they say what is there already.
@@ -127,50 +125,14 @@ pub fn install(
     work.finish()
 }
 
-/// What installing would cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cost {
-    /// Bytes to fetch.
-    pub fetch: u64,
-    /// Bytes to write.
-    pub write: u64,
-}
-
-/// Counts what [`install`] would fetch and write. It reads both slots and changes nothing; `goes_on` is asked once a segment.
-pub fn count(
-    disk: &mut impl Disk,
-    bundle: &Bundle<Verified>,
-    running: Slot,
-    source: &impl Source,
-    goes_on: &mut impl FnMut() -> Flow,
-) -> Result<Cost, InstallError> {
-    let places = Places::find(disk, bundle.manifest())?;
-    let mut cost = Cost::default();
-    let (mut bytes, mut number) = (Vec::new(), 0);
-    for kind in [Kind::Root, Kind::Boot] {
-        for segment in bundle.segments(kind) {
-            let mut has = |slot| {
-                bytes.resize(segment.length as usize, 0);
-                let place = places.offset(kind, slot) + segment.place;
-                disk.read_at(place, &mut bytes)
-                    .map_err(InstallError::Disk)?;
-                Ok::<bool, InstallError>(segment.is(&bytes))
-            };
-            // The head of the boot slot is destroyed before anything else.
-            let is_head = kind == Kind::Boot && segment.place == 0;
-            if is_head || !has(running.other())? {
-                cost.write += u64::from(segment.length);
-                if !has(running)? {
-                    let patch = source.patch(number);
-                    let stored = patch.map_or(segment.stored, |patch| patch.stored);
-                    cost.fetch += u64::from(stored);
-                }
-            }
-            number += 1;
-            if goes_on() == Flow::Stop {
-                return Err(InstallError::Stopped);
-            }
-        }
-    }
-    Ok(cost)
+/// Prepares for the hashes of a bundle's root, if it has any, and finds the first segment that has some of them.
+fn leaves(bundle: &Bundle<Verified>) -> (Option<Leaves>, usize) {
+    let image = bundle.manifest().image(Kind::Root);
+    let verity = image.verity.as_ref();
+    let leaves = verity.and_then(|verity| Leaves::new(verity, image.length));
+    let has_some = |segment: &Segment| leaves.as_ref().is_some_and(|own| own.are_in(segment));
+    let first = bundle
+        .segments(Kind::Root)
+        .partition_point(|segment| !has_some(segment));
+    (leaves, first)
 }

@@ -169,12 +169,48 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     }
 
     /// Whether the running slot has the same at its place, and whether the other one has.
-    fn known_of(&self, kind: Kind, number: u32) -> [Option<bool>; 2] {
+    pub(super) fn known_of(&self, kind: Kind, number: u32) -> [Option<bool>; 2] {
         let of = |known: &Option<Vec<bool>>| {
             let known = known.as_ref().filter(|_| kind == Kind::Root)?;
             known.get(number as usize).copied()
         };
         [of(&self.known[0]), of(&self.known[1])]
+    }
+
+    /// Whether a slot has a segment at its place: as is known, or as is read.
+    pub(super) fn has_in(
+        &mut self,
+        slot: Slot,
+        known: Option<bool>,
+        (kind, segment): (Kind, &Segment),
+    ) -> Result<bool, InstallError> {
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        self.there.resize(segment.length as usize, 0);
+        let place = self.places.offset(kind, slot) + segment.place;
+        self.disk
+            .read_at(place, &mut self.there)
+            .map_err(InstallError::Disk)?;
+        Ok(segment.is(&self.there))
+    }
+
+    /// Returns how many bytes are fetched for a segment that the running slot has not.
+    pub(super) fn price(&self, (number, segment): (u32, &Segment)) -> u64 {
+        let patch = self.source.patch(number);
+        patch.map_or(segment.stored, |patch| patch.stored).into()
+    }
+
+    /// Has a segment in `plain` if what runs has it, or can be made into it by a patch: none of the bundle's own is fetched.
+    pub(super) fn make_of_running(
+        &mut self,
+        kind: Kind,
+        (number, segment): (u32, &Segment),
+    ) -> Result<bool, InstallError> {
+        match self.source.patch(number).cloned() {
+            Some(patch) => self.apply(segment, &patch),
+            None => self.take_from_running(kind, (number, segment)),
+        }
     }
 
     /// Returns the bytes of the last segment.
