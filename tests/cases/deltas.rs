@@ -139,7 +139,7 @@ fn what_root_hashes_vouch_for_is_counted_without_being_read() {
     let (by_hashes, some) = cost(holds, &mut source);
     assert_eq!((by_hashes, source.whole), (by_reading, 0));
     assert!(
-        by_hashes.write > 0 && some + (3 << 20) < all,
+        by_hashes.write > 0 && some + (1 << 20) < all,
         "{some} of {all} bytes"
     );
     // Hashes of something else, a patch that cannot be had, or none at all: all is read.
@@ -152,7 +152,10 @@ fn what_root_hashes_vouch_for_is_counted_without_being_read() {
     assert_eq!(cost(holds, &mut source).0, by_reading);
     let (whole, read) = cost(holds, &mut Bytes(&new.bundle));
     assert_eq!(whole.write, by_reading.write);
-    assert!(whole.fetch > by_reading.fetch && read > some + (2 << 20));
+    assert!(
+        whole.fetch > by_reading.fetch && read > some,
+        "{whole:?} {by_reading:?} {read} {some}"
+    );
 }
 
 #[test]

@@ -342,6 +342,7 @@ impl Worker {
         source: &mut impl installer::Source,
         restarts: bool,
     ) -> Result<(), Failure> {
+        self.spare.pause();
         let shared = Arc::clone(&self.shared);
         let version = bundle.manifest().version.clone();
         let mut tell = self.teller();

@@ -32,6 +32,12 @@ impl Spare {
             has_failed: false,
         }
     }
+
+    /// Gives back its memory: an update needs the slot, and is what the memory is for. If nothing comes of that, it begins again, and
+    /// finds what it has copied.
+    pub(super) fn pause(&mut self) {
+        self.copying = None;
+    }
 }
 
 impl Worker {

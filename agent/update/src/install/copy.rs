@@ -7,7 +7,8 @@
 use std::io;
 
 use agent_region::Slot;
-use agent_region::disk::Disk;
+use agent_region::disk::{Disk, Reader};
+use boot_partition::fat;
 use content_digest::Sha256Digest;
 use ota_bundle::Kind;
 use verity_tree::{
@@ -98,19 +99,22 @@ impl Copying {
                 length: length.min(room),
             }
         };
-        let (mut root, boot) = (part(Kind::Root), part(Kind::Boot));
+        let (mut root, mut boot) = (part(Kind::Root), part(Kind::Boot));
         let damaged = || CopyError::Damaged { slot: running };
         let mut bytes = [0; 64];
         disk.read_at(root.from + EROFS.start, &mut bytes)?;
         let blocks = erofs_blocks(&bytes).map_err(|_not_one| damaged())?;
         let length = (blocks + 1 + tree_blocks(blocks)) * BLOCK as u64;
-        if length > root.length || boot.length < BLOCK as u64 {
+        if length > root.length || boot.length < PIECE {
             return Err(damaged());
         }
         root.length = length;
         let mut bytes = [0; SUPERBLOCK_LENGTH];
         disk.read_at(root.from + blocks * BLOCK as u64, &mut bytes)?;
         let superblock = Superblock::from_bytes(&bytes).map_err(|_not_one| damaged())?;
+        // A slot whose files cannot be told is copied as a whole.
+        let used = fat::used(&mut Reader::new(disk)?, boot.from, boot.length);
+        boot.length = used.map_or(boot.length, |used| used.clamp(PIECE, boot.length));
         let mut head = [0; SECTOR_BYTES];
         disk.read_at(boot.to, &mut head)?;
         if head != [0; SECTOR_BYTES] {

@@ -31,16 +31,16 @@ pub fn count(
     let (leaves, first) = leaves(bundle);
     let root = bundle.segments(Kind::Root);
     if let Some(mut leaves) = leaves {
-        let mut are_known = true;
+        let held = work.held(holds)?;
+        let mut are_known = held.iter().any(Option::is_some);
         for numbered in (0..).zip(root).skip(first) {
-            are_known = work.make_of_running(Kind::Root, numbered)?;
+            are_known = are_known && work.make_of_running(Kind::Root, numbered)?;
             if !are_known {
                 break;
             }
             leaves.take(numbered.1, work.last());
         }
         if are_known {
-            let held = work.held(holds)?;
             work.compare(&leaves, held, root)?;
         }
     }
@@ -49,7 +49,7 @@ pub fn count(
     let all = root.iter().map(|segment| (Kind::Root, segment));
     for (number, (kind, segment)) in (0..).zip(all.chain(boot.map(|segment| (Kind::Boot, segment))))
     {
-        // The hashes are not said anything of by themselves.
+        // Nothing vouches for the hashes but their own digests: they are read.
         let is_known = kind == Kind::Root && (number as usize) < first;
         let [in_running, in_target] = if is_known {
             work.known_of(kind, number)

@@ -8,7 +8,7 @@ mod read;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Seek, SeekFrom, Write};
 
-pub use read::{find, read};
+pub use read::{find, read, used};
 
 const SECTOR: u64 = 512;
 const RESERVED_SECTORS: u32 = 32;

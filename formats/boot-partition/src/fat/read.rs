@@ -74,6 +74,17 @@ pub fn find<R: Read + Seek>(
     Ok(Some(extents))
 }
 
+/// Returns how many bytes of the file system hold something, counted from its beginning: behind them all is free.
+pub fn used<R: Read + Seek>(disk: &mut R, offset: u64, length: u64) -> io::Result<u64> {
+    let volume = Volume::open(disk, offset, length)?;
+    for cluster in (2..volume.clusters.saturating_add(2)).rev() {
+        if volume.entry(cluster)? != 0 {
+            return Ok(volume.place(cluster) + volume.cluster_bytes);
+        }
+    }
+    Ok(volume.first_data)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Width {
     Twelve,

@@ -95,6 +95,27 @@ fn reads_what_another_implementation_wrote() {
 }
 
 #[test]
+fn what_lies_behind_the_used_part_belongs_to_nobody() {
+    for disk in foreign_disks() {
+        let size = disk.len() as u64;
+        let files = read(&mut Cursor::new(&disk), 0, size).unwrap();
+        let mut shifted = vec![0; 4096];
+        shifted.extend(&disk);
+        let used = used(&mut Cursor::new(&shifted), 4096, size).unwrap();
+        assert!(used > 5_000 && used < size, "{used} of {size}");
+        let mut other = disk;
+        let used = usize::try_from(used).unwrap();
+        other[used..].fill(0x55);
+        assert!(read(&mut Cursor::new(&other), 0, size).unwrap() == files);
+    }
+    // What this crate wrote ends where it says.
+    let mut disk = Cursor::new(vec![0; usize::try_from(SIZE).unwrap()]);
+    let files = Files::from([("a".into(), vec![1; 70_000]), ("b".into(), vec![2; 5])]);
+    let written = write(&mut disk, 0, SIZE, volume(), &files).unwrap();
+    assert_eq!(used(&mut disk, 0, SIZE).unwrap(), written[0].1);
+}
+
+#[test]
 fn a_file_is_found_where_its_bytes_lie() {
     let whole: Vec<u8> = (0..9000_u32).map(|n| n.to_le_bytes()[0]).collect();
     for (width, size) in [
