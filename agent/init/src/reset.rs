@@ -17,8 +17,8 @@ pub(crate) fn finish(data: &Path, settings: Settings) -> Result<(), Failure> {
     let begun = data.join(BEGUN);
     if !begun.exists() {
         let copies = [settings.used, settings.good].map(|number| number.to_string());
-        let mut marks = copies.map(|copy| data.join("settings").join(copy).join(ASKED));
-        if !marks.iter_mut().any(|mark| mark.exists()) {
+        let marks = copies.map(|copy| data.join("settings").join(copy).join(ASKED));
+        if !marks.iter().any(|mark| mark.exists()) {
             return Ok(());
         }
         fs_err::File::create(&begun)?.sync_all()?;

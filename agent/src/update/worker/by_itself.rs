@@ -1,8 +1,9 @@
-//! What the device does without being asked: looks, goes on with what was interrupted, installs at night or as a fleet server orders.
+//! What the device does without being asked: looks, goes on with what was interrupted, installs at night or as a fleet server orders,
+//! fills its spare slot.
 
 use std::process::Command;
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agent_region::Phase;
 use agent_update::protocol::{Automatic, Choices};
@@ -13,17 +14,36 @@ use super::super::found::Found;
 use super::super::own::is_clock_set;
 use super::{Worker, chance};
 
+/// How often it is looked whether it is night.
+const TICK: Duration = Duration::from_mins(1);
+
+/// Returns how long to rest until the first of these; what is never due is waited for by nobody.
+fn until_first(due: [Option<Instant>; 2], now: Instant) -> Duration {
+    let waits = due.into_iter().flatten();
+    waits
+        .map(|due| due.saturating_duration_since(now))
+        .fold(TICK, Duration::min)
+}
+
 impl Worker {
+    /// Returns how long nothing is to be done.
+    pub(super) fn rest(&self) -> Duration {
+        until_first([self.look_due(), self.spare_due()], Instant::now())
+    }
+
+    /// Returns when the device looks by itself what is new; nothing if it does not.
+    fn look_due(&self) -> Option<Instant> {
+        let fleet = self.fleet();
+        let choices = &self.shared.view().choices;
+        let looks = choices.source.is_some()
+            && (choices.automatic != Automatic::Off || self.resumes.is_some() || fleet.is_some());
+        looks.then_some(self.next)
+    }
+
     /// Does what the owner chose that the device does by itself.
     pub(super) fn by_itself(&mut self) {
         let chosen = self.shared.view().choices.clone();
-        let is_due = Instant::now() >= self.next;
-        if is_due
-            && chosen.source.is_some()
-            && (chosen.automatic != Automatic::Off
-                || self.resumes.is_some()
-                || self.fleet().is_some())
-        {
+        if self.look_due().is_some_and(|due| due <= Instant::now()) {
             let result = self.look();
             self.schedule(result.is_ok());
             self.note(result);
@@ -38,6 +58,9 @@ impl Worker {
         }
         if is_clock_set() && is_night(&chosen, self.own.now()) {
             self.at_night(&chosen);
+        }
+        if self.is_spare_due() {
+            self.fill_spare();
         }
     }
 
@@ -147,6 +170,19 @@ fn says_metered(answer: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_nothing_to_do_rests() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        assert_eq!(until_first([None, None], now), TICK);
+        assert_eq!(until_first([Some(now + 90 * second), None], now), TICK);
+        assert_eq!(
+            until_first([Some(now + 9 * second), Some(now + second)], now),
+            second
+        );
+        assert_eq!(until_first([None, Some(now)], now + second), Duration::ZERO);
+    }
 
     #[test]
     fn what_costs_money_is_known_or_guessed() {

@@ -25,8 +25,6 @@ mod by_itself;
 mod fleet;
 mod spare;
 
-/// How often it is looked whether it is night.
-const TICK: Duration = Duration::from_mins(1);
 /// An update that was interrupted goes on soon after the start.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -110,11 +108,8 @@ impl Worker {
         self.begin()?;
         while !self.ends {
             self.show_rest();
-            let next = self.spare_due().map_or(self.next, |due| due.min(self.next));
-            let wait = next.saturating_duration_since(Instant::now());
-            match self.commands.recv_timeout(wait.min(TICK)) {
+            match self.commands.recv_timeout(self.rest()) {
                 Ok(command) => self.obey(command)?,
-                Err(RecvTimeoutError::Timeout) if self.is_spare_due() => self.fill_spare(),
                 Err(RecvTimeoutError::Timeout) => self.by_itself(),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
