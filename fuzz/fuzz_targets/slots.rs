@@ -58,6 +58,10 @@ libfuzzer_sys::fuzz_target!(|input: (Vec<u8>, Vec<u8>, bool)| {
     if let Some(Ok(superblock)) = head.first_chunk().map(Superblock::from_bytes) {
         assert_eq!(Superblock::from_bytes(&superblock.to_bytes()).ok().map(|again| again.salt), Some(superblock.salt));
     }
+    let length = head.len() as u64;
+    if let Ok(used) = boot_partition::fat::used(&mut io::Cursor::new(&head), 0, length) {
+        assert!(used <= length);
+    }
     let mut disk = Memory { head, region };
     drop(partitions(&mut disk));
     drop(Selector::find(&mut disk));
