@@ -62,23 +62,6 @@ impl Source for Patched<'_> {
     }
 }
 
-/// Some source.
-struct Dynamic<'s>(&'s mut dyn Source);
-
-impl Source for Dynamic<'_> {
-    fn read(&mut self, offset: u64, length: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
-        self.0.read(offset, length, bytes)
-    }
-
-    fn patch(&self, segment: u32) -> Option<&Patch> {
-        self.0.patch(segment)
-    }
-
-    fn read_patch(&mut self, patch: &Patch, bytes: &mut Vec<u8>) -> io::Result<()> {
-        self.0.read_patch(patch, bytes)
-    }
-}
-
 fn versions() -> (Version, Version) {
     (
         Version::new("1.0", 1, 0..3),
@@ -115,28 +98,32 @@ fn patches_make_the_new_slot_and_cost_what_was_counted() {
     );
 }
 
+/// Counts, and how many bytes of the disk are read for that.
+fn cost(
+    disk: &Memory,
+    new: &Version,
+    holds: Holds,
+    source: &mut impl Source,
+) -> (install::Cost, usize) {
+    let mut reads = Reads(disk.clone(), 0);
+    let slots = (Slot::A, holds);
+    let cost = count(&mut reads, &new.verified, slots, source, &mut || Flow::On);
+    (cost.unwrap(), reads.1)
+}
+
 #[test]
 fn what_root_hashes_vouch_for_is_counted_without_being_read() {
     let (older, (old, new)) = (Version::new("0.9", 0, 250..270), versions());
     let mut disk = Memory::flashed(&old);
     let other = bakelite_tests::slots::layout().root(1).0;
     disk.write_at(other, &older.root).unwrap();
-    let cost = |holds: Holds, source: &mut dyn Source| {
-        let mut reads = Reads(disk.clone(), 0);
-        let slots = (Slot::A, holds);
-        let mut source = Dynamic(source);
-        let cost = count(&mut reads, &new.verified, slots, &mut source, &mut || {
-            Flow::On
-        });
-        (cost.unwrap(), reads.1)
-    };
     let holds = Holds {
         running: Some(old.root_hash),
         other: Some(older.root_hash),
     };
     let mut source = Patched::new(&old, &new);
-    let (by_reading, all) = cost(Holds::default(), &mut source);
-    let (by_hashes, some) = cost(holds, &mut source);
+    let (by_reading, all) = cost(&disk, &new, Holds::default(), &mut source);
+    let (by_hashes, some) = cost(&disk, &new, holds, &mut source);
     assert_eq!((by_hashes, source.whole), (by_reading, 0));
     assert!(
         by_hashes.write > 0 && some + (1 << 20) < all,
@@ -147,10 +134,10 @@ fn what_root_hashes_vouch_for_is_counted_without_being_read() {
         running: Some(older.root_hash),
         other: Some(old.root_hash),
     };
-    assert_eq!(cost(wrong, &mut source).0, by_reading);
+    assert_eq!(cost(&disk, &new, wrong, &mut source).0, by_reading);
     source.fails = true;
-    assert_eq!(cost(holds, &mut source).0, by_reading);
-    let (whole, read) = cost(holds, &mut Bytes(&new.bundle));
+    assert_eq!(cost(&disk, &new, holds, &mut source).0, by_reading);
+    let (whole, read) = cost(&disk, &new, holds, &mut Bytes(&new.bundle));
     assert_eq!(whole.write, by_reading.write);
     assert!(
         whole.fetch > by_reading.fetch && read > some,

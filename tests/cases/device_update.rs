@@ -343,6 +343,7 @@ fn a_device_updates_itself_and_keeps_no_version_that_is_not_healthy() {
     if kills() == 1 {
         break_in_every_way(&world, &server);
     } else {
+        // The page is to find a device that has not looked since it started.
         let port = world.device.port;
         world.device.cut_power(port);
     }

@@ -1,5 +1,6 @@
 //! Makes the device as if it were new. A mark on disk says that it is to be done, and goes when all is
-//! done: whenever the power fails, the next start goes on.
+//! done: whenever the power fails, the next start goes on. On a device with two slots the initramfs finds the mark first, and takes all
+//! that either version left (`agent/init/src/reset.rs`).
 
 use std::io;
 use std::path::{Path, PathBuf};

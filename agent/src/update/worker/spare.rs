@@ -1,4 +1,5 @@
-//! Gives the other slot of a device that never was updated a copy of its version, while there is nothing else to do.
+//! Gives the other slot a copy of what runs where it holds no version that was kept: on a new device, and after a good slot that did not
+//! start. Only while there is nothing else to do.
 
 use std::time::{Duration, Instant};
 
