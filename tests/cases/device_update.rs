@@ -212,6 +212,7 @@ fn break_in_every_way(world: &World, server: &Static) {
         ("network", "the network: there is no way out"),
         ("kernel", "it crashed or hung while it was on trial"),
         ("hang", "it crashed or hung while it was on trial"),
+        ("start", "it crashed or hung while it was on trial"),
         ("root", "it crashed or hung while it was on trial"),
         (
             "migration",

@@ -2,7 +2,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "requests to device-mapper and ext4, each with its structure from the kernel's headers"
+    reason = "requests to device-mapper, ext4 and a watchdog, each with its structure from the kernel's headers"
 )]
 
 use std::fs::File;
@@ -72,6 +72,8 @@ nix::ioctl_readwrite_bad!(dm_load, TABLE_LOAD, Request);
 nix::ioctl_write_ptr!(ext4_resize, b'f', 16, u64);
 // BLKRRPART (include/uapi/linux/fs.h).
 nix::ioctl_none!(read_table_again, 0x12, 95);
+// WDIOC_SETTIMEOUT (include/uapi/linux/watchdog.h).
+nix::ioctl_readwrite!(watchdog_timeout, b'W', 6, i32);
 
 fn put(to: &mut [u8], text: &str) {
     to[..text.len()].copy_from_slice(text.as_bytes());
@@ -154,6 +156,13 @@ pub(crate) fn grow_ext4(mounted: &Path, blocks: u64) -> io::Result<()> {
 pub(crate) fn read_partitions_again(disk: &File) -> io::Result<()> {
     // SAFETY: the request takes no argument.
     unsafe { read_table_again(disk.as_raw_fd()) }?;
+    Ok(())
+}
+
+/// Tells a watchdog how many seconds to wait; it may take another number that it can.
+pub(crate) fn set_watchdog(watchdog: &File, mut seconds: i32) -> io::Result<()> {
+    // SAFETY: the kernel reads and writes one int, which outlives the call.
+    unsafe { watchdog_timeout(watchdog.as_raw_fd(), &raw mut seconds) }?;
     Ok(())
 }
 

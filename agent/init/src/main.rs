@@ -13,6 +13,7 @@ mod modules;
 mod reset;
 mod root;
 mod unkept;
+mod watchdog;
 
 use std::error::Error;
 use std::path::Path;
@@ -26,6 +27,7 @@ use agent_update::machine::{self, Cause, Deed, Event};
 use nix::sys::reboot::{RebootMode, reboot};
 
 use device::Device;
+use watchdog::Watchdog;
 
 /// Where the new root is mounted.
 const ROOT: &str = "/sysroot";
@@ -57,6 +59,7 @@ fn start() -> Result<(), Failure> {
     modules::load()?;
     let mut device = Device::find(&line)?;
     let settings = begin(&mut device)?;
+    let mut watchdog = device.is_trial.then(watch).flatten();
     if let Err(error) = data::grow(&mut device) {
         // It is as large as it was: that is enough to start.
         say(&format!(
@@ -67,15 +70,28 @@ fn start() -> Result<(), Failure> {
     root::mount(&device, &line, Path::new(ROOT))?;
     let shown = data::mount(&device, Path::new(ROOT), settings).and_then(|missing| {
         kernel::enter(Path::new(ROOT))?;
-        Ok(missing.run(Path::new("/")))
+        let mut ping = || watchdog.iter_mut().for_each(Watchdog::ping);
+        Ok(missing.run(Path::new("/"), &mut ping))
     });
     match shown {
         Ok(Ok(())) => {}
         Ok(Err(error)) if !device.is_trial => say(&chain(error.as_ref())),
         Ok(Err(error)) | Err(error) => refuse(&mut device, error)?,
     }
-    drop(device);
+    // systemd has as long again until it pings.
+    drop((device, watchdog));
     Err(kernel::become_init(&line.init).into())
+}
+
+/// Starts the watchdog, if there is one.
+fn watch() -> Option<Watchdog> {
+    let started = Watchdog::start();
+    if let Err(error) = &started {
+        say(&format!(
+            "nothing restarts a version that hangs now: {error}"
+        ));
+    }
+    started.ok()
 }
 
 /// A version on trial that cannot use the settings goes back, and says why.

@@ -82,9 +82,10 @@ impl Missing {
         })
     }
 
-    /// Runs what is missing, in the new root, before anything else runs there. The first that fails ends it.
-    pub(crate) fn run(&self, root: &Path) -> Result<(), Failure> {
+    /// Runs what is missing, in the new root, before anything else runs there, and tells of each. The first that fails ends it.
+    pub(crate) fn run(&self, root: &Path, begins: &mut impl FnMut()) -> Result<(), Failure> {
         for name in &self.programs {
+            begins();
             say(&format!("the settings are migrated: {name}"));
             let run = ends_well(
                 &root.join(PROGRAMS).join(name),
@@ -169,7 +170,9 @@ mod tests {
     fn run(root: &Path, copy: &Path) -> Result<(), String> {
         let image = of_image(root).unwrap();
         let missing = Missing::of(copy, "data/settings/7".into(), &image).unwrap();
-        missing.run(root).map_err(|error| error.to_string())
+        missing
+            .run(root, &mut || {})
+            .map_err(|error| error.to_string())
     }
 
     fn log(root: &Path) -> String {

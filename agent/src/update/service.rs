@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use agent_update::protocol::{Answer, Doing, LINE, Request, SOCKET, View, line};
+use agent_update::protocol::{Answer, Doing, LINE, LONGEST_LOOK, Request, SOCKET, View, line};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -110,10 +110,11 @@ async fn connection(
     BufReader::new(reader.take(LINE))
         .read_until(b'\n', &mut text)
         .await?;
-    let answer = serde_json::from_slice(&text)
-        .map_err(|error| error.to_string())
-        .and_then(|request| obey(request, is_root, shared, sender));
-    let answer = match answer {
+    let taken = match serde_json::from_slice(&text) {
+        Ok(request) => take(request, is_root, shared, sender).await,
+        Err(error) => Err(error.to_string()),
+    };
+    let answer = match taken {
         Ok(()) => Answer::View {
             view: Box::new(shared.view().clone()),
         },
@@ -122,7 +123,21 @@ async fn connection(
     writer.write_all(&line(&answer)).await
 }
 
-/// Takes a request: what takes time is only begun.
+/// Takes a request, once nothing is looked for any more: a device looks by itself, and nobody can know when.
+async fn take(
+    request: Request,
+    is_root: bool,
+    shared: &Shared,
+    sender: &Sender<Command>,
+) -> Result<(), String> {
+    let until = Instant::now() + LONGEST_LOOK;
+    while request.needs_rest() && shared.view().doing == Doing::Look && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    obey(request, is_root, shared, sender)
+}
+
+/// Obeys a request: what takes time is only begun.
 fn obey(
     request: Request,
     is_root: bool,
@@ -132,6 +147,7 @@ fn obey(
     let mut view = shared.view();
     let free = |view: &View| match &view.doing {
         Doing::Rest | Doing::Wait { .. } => Ok(()),
+        Doing::Look => Err("the device looks what is new: try again in a moment".to_owned()),
         Doing::Trial { .. } => Err("a version is on trial: wait for its end".to_owned()),
         _ => Err("an update is being worked on: wait for its end, or stop it".to_owned()),
     };
@@ -224,4 +240,61 @@ fn begun(version: &str) -> Doing {
 fn is_upload(path: &PathBuf) -> bool {
     let real = fs_err::canonicalize(path);
     real.is_ok_and(|real| real == *path && real.parent() == Some(Path::new(UPLOADS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(doing: Doing) -> Shared {
+        let view = View {
+            version: "1.0.0".into(),
+            slot: "A".into(),
+            doing,
+            offer: None,
+            looked: None,
+            problem: None,
+            outcome: None,
+            before: Some("0.9.0".into()),
+            plan: None,
+            at_night: None,
+            choices: agent_update::protocol::Choices::default(),
+            has_token: false,
+            firmware_helps: true,
+            events: Vec::new(),
+        };
+        Shared {
+            view: Mutex::new(view),
+            stop: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_the_device_looks_by_itself_waits_for_that() {
+        let (sender, commands) = mpsc::channel();
+        let looking = shared(Doing::Look);
+        let looks = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert!(commands.try_recv().is_err(), "it looks, and took the next");
+            looking.view().doing = Doing::Rest;
+        };
+        let asked = take(Request::Back {}, false, &looking, &sender);
+        let (taken, ()) = tokio::join!(asked, looks);
+        assert_eq!(taken, Ok(()));
+        assert!(matches!(commands.try_recv(), Ok(Command::Back)));
+        assert_eq!(looking.view().doing, begun("0.9.0"));
+        // To see how it stands, and to stop it, nobody waits.
+        let looking = shared(Doing::Look);
+        for request in [Request::Status {}, Request::Stop {}] {
+            let asked = take(request, false, &looking, &sender);
+            assert_eq!(
+                tokio::time::timeout(Duration::ZERO, asked).await,
+                Ok(Ok(()))
+            );
+        }
+        let counting = shared(Doing::Plan);
+        let asked = take(Request::Back {}, false, &counting, &sender).await;
+        let why = "an update is being worked on: wait for its end, or stop it";
+        assert_eq!(asked, Err(why.to_owned()));
+    }
 }

@@ -1,8 +1,8 @@
 //! Installs a version out of a channel's folder into the other slot of a disk, as a device does, and says what that took: bytes, time,
 //! memory. `scripts/bench-updates` runs it; `docs/benchmarks.md` has the results.
 //!
-//! Arguments: the channel, the root to trust, the version that runs, the version to install, the disk; `known` if the other slot holds
-//! the version that runs, too, or `unknown`; `patches` or `whole`; and how many bytes a second the disk reads and writes, if it is to be as slow as a card.
+//! Arguments: the channel, the root to trust, the version that runs, the version to install, the disk; which version the other slot
+//! holds, or `none`; `patches` or `whole`; and how many bytes a second the disk reads and writes, if it is to be as slow as a card.
 
 #![expect(clippy::print_stdout, reason = "its results are for a script")]
 
@@ -117,8 +117,8 @@ impl Source for Files {
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let ([channel, root, from, to, disk, known, how], rates) = words.split_first_chunk().ok_or(
-        "usage: install CHANNEL ROOT FROM TO DISK known|unknown patches|whole [READS WRITES]",
+    let ([channel, root, from, to, disk, other, how], rates) = words.split_first_chunk().ok_or(
+        "usage: install CHANNEL ROOT FROM TO DISK OTHER|none patches|whole [READS WRITES]",
     )?;
     let rates: Vec<f64> = rates
         .iter()
@@ -156,11 +156,15 @@ fn main() -> Result<(), Failure> {
         remembered: BTreeSet::new(),
         order: VecDeque::new(),
     };
-    let begun = Instant::now();
     // A device knows the other slot too, once it has kept a version in it.
+    let other = match other.as_str() {
+        "none" => None,
+        version => find(&trusted, version)?.1.root,
+    };
+    let begun = Instant::now();
     let holds = Holds {
         running: Some(runs),
-        other: (known == "known").then_some(runs),
+        other,
     };
     let slots = (Slot::A, holds);
     let done = install(&mut disk, &bundle, slots, &mut source, &mut |_| Flow::On)?;

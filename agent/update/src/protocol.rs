@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 pub const SOCKET: &str = "/run/bakelite-update/update.sock";
 /// Longest line, either way.
 pub const LINE: u64 = 64 * 1024;
-/// How long an answer may take: nothing that takes time is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer may take. Nothing that takes time is waited for, but for a look that is going on.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a request waits until such a look is over.
+pub const LONGEST_LOOK: Duration = Duration::from_secs(45);
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,20 @@ pub enum Request {
         /// As the server gave it; nothing forgets it.
         token: Token,
     },
+}
+
+impl Request {
+    /// Whether it is for a device that does nothing else.
+    pub const fn needs_rest(&self) -> bool {
+        match self {
+            Self::Look {}
+            | Self::Plan {}
+            | Self::Install { .. }
+            | Self::InstallFile { .. }
+            | Self::Back {} => true,
+            Self::Status {} | Self::Stop {} | Self::Choose { .. } | Self::Token { .. } => false,
+        }
+    }
 }
 
 /// A token. It cannot be printed, and no view has it.
