@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 pub const SOCKET: &str = "/run/bakelite-update/update.sock";
 /// Longest line, either way.
 pub const LINE: u64 = 64 * 1024;
-/// How long an answer may take. Nothing that takes time is waited for, but for a look that is going on.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How long a request waits until such a look is over.
-pub const LONGEST_LOOK: Duration = Duration::from_secs(45);
+/// How long an answer may take. Nothing that takes time is waited for, but for a look that is going on. Who asks from another
+/// computer waits 20 s.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a request waits until such a look is over; most take a second.
+pub const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
