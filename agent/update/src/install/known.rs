@@ -9,7 +9,7 @@ use agent_region::disk::Disk;
 use content_digest::Sha256Digest;
 use ota_bundle::{Segment, Verity};
 use verity_tree::{
-    BLOCK, EROFS, SALT, SUPERBLOCK_LENGTH, Superblock, Tree, TreeBuilder, erofs_blocks,
+    BLOCK, EROFS, SALT, SUPERBLOCK_LENGTH, Salted, Superblock, Tree, TreeBuilder, erofs_blocks,
     leaf_blocks, tree_blocks,
 };
 
@@ -68,6 +68,20 @@ impl Leaves {
     /// Whether all of them came.
     fn are_whole(&self) -> bool {
         Tree::of(&self.salt, self.digests()).root == self.root
+    }
+
+    /// Returns the number of the block that stands for a segment: another in each, since damage begins at round places.
+    pub(super) const fn sample(number: u64, segment: &Segment) -> u64 {
+        let blocks = segment.length as u64 / BLOCK as u64;
+        segment.place / BLOCK as u64 + if blocks == 0 { 0 } else { number % blocks }
+    }
+
+    /// Whether that is how a block should be.
+    pub(super) fn has(&self, number: u64, block: &[u8]) -> bool {
+        let wanted = usize::try_from(number)
+            .ok()
+            .and_then(|at| self.digests().nth(at));
+        wanted == Some(&Salted::new(&self.salt).block(block))
     }
 
     /// Returns for each segment whether a slot that has these held the same; nothing if that was made in another way.

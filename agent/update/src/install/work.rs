@@ -4,6 +4,7 @@ use agent_region::Slot;
 use agent_region::disk::Disk;
 use ota_bundle::delta::Patch;
 use ota_bundle::{Kind, Segment};
+use verity_tree::BLOCK;
 
 use super::known::{Known, Leaves};
 use super::{Flow, Holds, InstallError, Places, Progress, Source};
@@ -19,9 +20,6 @@ const FIRST: usize = 4096;
 const MISSES: u32 = 8;
 /// … only one of so many is read as a whole to see, until one is there. What is fetched without that is fetched once more at worst.
 const PROBE: u32 = 8;
-
-/// One of so many segments that the slot should have is read before that is believed.
-const SAMPLE: usize = 16;
 
 pub(super) struct Work<'w, D, S, P> {
     disk: &'w mut D,
@@ -148,19 +146,15 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     ) -> Result<(), InstallError> {
         self.misses = 0;
         self.known = held.map(|held| leaves.compare(&held?, segments));
-        // Somebody else may have written there, or the card may have lost something.
+        // Somebody else may have written there, or the card may have lost much: of each segment one block is read. A block that is
+        // lost among others shows when the slot is on trial.
         let there = self.known[1].take().unwrap_or_default();
-        for (segment, _) in segments
-            .iter()
-            .zip(&there)
-            .filter(|(_, same)| **same)
-            .step_by(SAMPLE)
-        {
-            self.read_target(
-                self.target(Kind::Root, segment.place),
-                segment.length as usize,
-            )?;
-            if !segment.is(&self.there) {
+        let same = (0..).zip(segments).zip(&there).filter(|(_, same)| **same);
+        for ((number, segment), _) in same {
+            let block = Leaves::sample(number, segment);
+            let place = self.target(Kind::Root, block * BLOCK as u64);
+            self.read_target(place, BLOCK)?;
+            if !leaves.has(block, &self.there) {
                 return Ok(());
             }
         }
