@@ -133,7 +133,12 @@ impl Frames {
         let length = frame.len();
         frame.extend_from_slice(&crc32c::crc32c(&frame).to_le_bytes());
         // Not flushed to the disk: a damaged frame shows by its check sum, and is made again.
-        let partial = path.with_extension(format!("{}.partial", std::process::id()));
+        // Another thread may have a piece with the same bytes at the same moment.
+        let partial = path.with_extension(format!(
+            "{}.{:?}.partial",
+            std::process::id(),
+            std::thread::current().id()
+        ));
         fs_err::write(&partial, &frame)?;
         fs_err::rename(&partial, &path)?;
         frame.truncate(length);
@@ -199,6 +204,24 @@ mod tests {
             "{same} of {}",
             after.len()
         );
+    }
+
+    #[test]
+    fn equal_pieces_are_kept_at_the_same_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = Frames::new(folder.path()).unwrap();
+        let start = std::sync::Barrier::new(8);
+        for round in 0..100_u32 {
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        start.wait();
+                        frames.frame(&round.to_le_bytes()).unwrap();
+                    });
+                }
+            });
+        }
+        assert_eq!(fs_err::read_dir(&frames.folder).unwrap().count(), 100);
     }
 
     #[test]
