@@ -1,5 +1,5 @@
-//! The board's watchdog, for a version on trial: what hangs before systemd pings it is restarted, and goes back. A version that is
-//! kept has no other behind it, so it is given the time that it wants, to mend a large disk for example.
+//! The board's watchdog, for a version on trial: what hangs before systemd pings it is restarted, and goes back. A version that was
+//! kept would only start again, so it is given the time that it wants, to mend a large disk for example.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use crate::kernel;
 
 const FILE: &str = "/dev/watchdog0";
-/// Seconds that one step may take, the longest migration and systemd's own start among them.
+/// Seconds between two pings: mending the data partition, the longest migration, or systemd's start must fit.
 const LONGEST: i32 = 120;
 
 /// A watchdog that runs, and goes on running when this is dropped: systemd takes it over.

@@ -147,7 +147,7 @@ fn obey(
     let mut view = shared.view();
     let free = |view: &View| match &view.doing {
         Doing::Rest | Doing::Wait { .. } => Ok(()),
-        Doing::Look => Err("the device looks what is new: try again in a moment".to_owned()),
+        Doing::Look => Err("the device is asking what is new: try again in a moment".to_owned()),
         Doing::Trial { .. } => Err("a version is on trial: wait for its end".to_owned()),
         _ => Err("an update is being worked on: wait for its end, or stop it".to_owned()),
     };

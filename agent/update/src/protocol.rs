@@ -61,7 +61,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it is for a device that does nothing else.
+    /// Whether the device cannot be busy with something else.
     pub const fn needs_rest(&self) -> bool {
         match self {
             Self::Look {}

@@ -146,8 +146,8 @@ impl<'w, D: Disk, S: Source, P: FnMut(Progress) -> Flow> Work<'w, D, S, P> {
     ) -> Result<(), InstallError> {
         self.misses = 0;
         self.known = held.map(|held| leaves.compare(&held?, segments));
-        // Somebody else may have written there, or the card may have lost much: of each segment one block is read. A block that is
-        // lost among others shows when the slot is on trial.
+        // Somebody else may have written there, or the card may have lost much: of each segment one block is read. Damage of
+        // less than a segment may show only when the slot is on trial.
         let there = self.known[1].take().unwrap_or_default();
         let same = (0..).zip(segments).zip(&there).filter(|(_, same)| **same);
         for ((number, segment), _) in same {
